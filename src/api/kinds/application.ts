@@ -1,0 +1,259 @@
+import { Type, type Static } from 'typebox';
+import { Conditions, defineKind, LabelSelectorSchema, LocalReference, type ObjectOf, type Violation } from '../define-kind.ts';
+import { readyMessage, readyStatus } from './columns.ts';
+import { checkReference, GitReference } from './git-repository.ts';
+
+export const RenderOptions = Type.Object(
+  {
+    manifests: Type.Optional(
+      Type.Object({
+        recurse: Type.Optional(Type.Boolean({ default: true, description: 'Whether directories below the path are read.' })),
+        substitute: Type.Optional(
+          Type.Boolean({
+            default: false,
+            description:
+              'Whether ${cluster.name}, ${cluster.labels.<key>} and ${cluster.facts.<key>} are replaced in string values of manifests.',
+          }),
+        ),
+      }),
+    ),
+  },
+  { description: 'How files become objects. Found from the files when left out.' },
+);
+export type RenderOptions = Static<typeof RenderOptions>;
+
+const Target = Type.Object({
+  clusterSelector: Type.Optional(LabelSelectorSchema),
+  plane: Type.Optional(Type.Object({}, { description: "The plane's own API, with the rights of the Project." })),
+  render: Type.Optional(RenderOptions),
+});
+
+const IgnoreRule = Type.Object({
+  group: Type.Optional(Type.String({ description: 'API group; absent matches every group.' })),
+  kind: Type.Optional(Type.String({ description: 'Kind; absent matches every kind.' })),
+  namespace: Type.Optional(Type.String({ description: 'Namespace; absent matches every namespace.' })),
+  name: Type.Optional(Type.String({ description: 'Name; absent matches every name.' })),
+  jsonPointers: Type.Array(Type.String({ pattern: '^/' }), {
+    minItems: 1,
+    maxItems: 50,
+    description: 'Fields left alone, as JSON pointers (RFC 6901).',
+    'x-kubernetes-list-type': 'atomic',
+  }),
+});
+
+export const DriftPolicy = Type.Object(
+  {
+    mode: Type.Optional(
+      Type.Enum(['Correct', 'Alert'], {
+        default: 'Correct',
+        description: 'Correct repairs what drifted; Alert only reports it.',
+      }),
+    ),
+    ignore: Type.Optional(
+      Type.Array(IgnoreRule, {
+        maxItems: 100,
+        description: 'Fields whose live value is kept.',
+        'x-kubernetes-list-type': 'atomic',
+      }),
+    ),
+  },
+  { description: 'What to do when an object in a cluster is no longer what Git says.' },
+);
+export type DriftPolicy = Static<typeof DriftPolicy>;
+
+const removal = ['Orphan', 'Delete'] as const;
+
+/** What a Release freezes of its Application besides the content. */
+export const DeliverySettings = Type.Object({
+  defaultNamespace: Type.Optional(
+    Type.String({ maxLength: 63, description: 'Namespace for objects without one; created if missing, never pruned.' }),
+  ),
+  serviceAccountName: Type.Optional(
+    Type.String({
+      description:
+        'Service account to apply as: "name" in defaultNamespace, or "namespace/name". Default and limit come from the Project.',
+    }),
+  ),
+  dependsOn: Type.Optional(
+    Type.Array(LocalReference, {
+      maxItems: 50,
+      description: 'Applications that must be healthy on the same cluster first.',
+      'x-kubernetes-list-type': 'atomic',
+    }),
+  ),
+  drift: Type.Optional(DriftPolicy),
+  prune: Type.Optional(
+    Type.Boolean({ default: true, description: 'Whether an object that is gone from Git is deleted from the cluster.' }),
+  ),
+  adoption: Type.Optional(
+    Type.Enum(['Never', 'IfUnowned', 'Always'], {
+      default: 'IfUnowned',
+      description: 'Whether objects that already exist are taken over.',
+    }),
+  ),
+  onTargetExit: Type.Optional(
+    Type.Enum([...removal], {
+      default: 'Orphan',
+      description: 'What happens to the objects on a cluster that leaves the targets.',
+    }),
+  ),
+  deletionPolicy: Type.Optional(
+    Type.Enum([...removal], { default: 'Orphan', description: 'What happens to the objects when the Application is deleted.' }),
+  ),
+});
+export type DeliverySettings = Static<typeof DeliverySettings>;
+
+export const Application = defineKind({
+  kind: 'Application',
+  plural: 'applications',
+  shortNames: ['app'],
+  categories: ['fairlead', 'all'],
+  scope: 'Namespaced',
+  description: 'What to deliver: a path of a source, to which clusters, how drift is treated and what removal means.',
+  spec: Type.Object({
+    source: Type.Object({
+      sourceRef: Type.Object({
+        kind: Type.Enum(['GitRepository'], { description: 'Kind of the source.' }),
+        name: Type.String({ minLength: 1, maxLength: 253, description: 'Name of the source, in the same project.' }),
+      }),
+      path: Type.Optional(
+        Type.String({
+          maxLength: 1024,
+          default: '.',
+          description: 'Directory of the source; may use ${cluster.name} and ${cluster.labels.<key>}.',
+        }),
+      ),
+      ref: Type.Optional(GitReference),
+    }),
+    targets: Type.Optional(
+      Type.Array(Target, {
+        maxItems: 100,
+        description: 'Which clusters; the first that matches a cluster wins. Absent: none.',
+        'x-kubernetes-list-type': 'atomic',
+      }),
+    ),
+    render: Type.Optional(RenderOptions),
+    suspend: Type.Optional(
+      Type.Boolean({ description: 'While true no new Release is made or assigned; what is delivered is kept and healed.' }),
+    ),
+    ...DeliverySettings.properties,
+  }),
+  status: Type.Object({
+    observedGeneration: Type.Optional(Type.Integer({ description: 'metadata.generation last acted on.' })),
+    /** Newest Release, and the highest number ever used. */
+    release: Type.Optional(
+      Type.Object({
+        name: Type.String({ description: 'Name of the newest Release.' }),
+        number: Type.Integer({ description: 'Its number; grows by one.' }),
+        commit: Type.String({ description: 'Commit it was rendered from.' }),
+      }),
+    ),
+    /** Last commit that was looked at, whether or not it changed anything. */
+    commit: Type.Optional(Type.String({ description: 'Last commit that was looked at.' })),
+    deliveries: Type.Optional(
+      Type.Object({
+        total: Type.Integer({ description: 'Clusters it is delivered to.' }),
+        ready: Type.Integer({ description: 'Of these, those that are what Git says.' }),
+      }),
+    ),
+    /** Objects applied by a target `plane`: id (Kind/namespace/name) for pruning. */
+    plane: Type.Optional(
+      Type.Object({
+        release: Type.String({ description: 'Release last applied to the plane.' }),
+        objects: Type.Array(Type.String(), {
+          description: 'Objects of the plane that it holds, as Kind/namespace/name.',
+          'x-kubernetes-list-type': 'atomic',
+        }),
+      }),
+    ),
+    conditions: Type.Optional(Conditions),
+  }),
+  columns: [
+    {
+      name: 'Ready',
+      type: 'string',
+      description: 'Whether every delivery is what Git says.',
+      priority: 0,
+      jsonPath: '.status.conditions[?(@.type=="Ready")].status',
+      value: readyStatus,
+    },
+    {
+      name: 'Status',
+      type: 'string',
+      description: 'The sentence that explains Ready.',
+      priority: 0,
+      jsonPath: '.status.conditions[?(@.type=="Ready")].message',
+      value: readyMessage,
+    },
+    {
+      name: 'Release',
+      type: 'string',
+      description: 'Newest Release.',
+      priority: 0,
+      jsonPath: '.status.release.name',
+      value: (o) => o.status?.release?.name,
+    },
+    {
+      name: 'Age',
+      type: 'date',
+      description: 'Time since creation.',
+      priority: 0,
+      jsonPath: '.metadata.creationTimestamp',
+      value: (o) => o.metadata.creationTimestamp,
+    },
+    {
+      name: 'Source',
+      type: 'string',
+      description: 'Source it is rendered from.',
+      priority: 1,
+      jsonPath: '.spec.source.sourceRef.name',
+      value: (o) => o.spec.source.sourceRef.name,
+    },
+    {
+      name: 'Commit',
+      type: 'string',
+      description: 'Commit of the newest Release.',
+      priority: 1,
+      jsonPath: '.status.release.commit',
+      value: (o) => o.status?.release?.commit,
+    },
+  ],
+  selectable: ['spec.source.sourceRef.name'],
+  rules: [
+    (o) => checkReference(o.spec.source.ref, 'spec.source.ref'),
+    (o) =>
+      (o.spec.targets ?? []).flatMap((target, index): Violation[] => {
+        const kinds = [target.clusterSelector, target.plane].filter((given) => given !== undefined).length;
+        return kinds === 1
+          ? []
+          : [
+              {
+                field: `spec.targets[${index}]`,
+                reason: 'FieldValueInvalid',
+                message: 'takes one of clusterSelector and plane; {clusterSelector: {}} means every cluster',
+              },
+            ];
+      }),
+    (o) =>
+      (o.spec.dependsOn ?? []).some((dependency) => dependency.name === o.metadata.name)
+        ? [
+            {
+              field: 'spec.dependsOn',
+              reason: 'FieldValueInvalid',
+              message: `names the application ${o.metadata.name} itself; remove it`,
+            },
+          ]
+        : [],
+  ],
+  example: `apiVersion: fairlead.dev/v1alpha1
+kind: Application
+metadata: {name: web, namespace: default}
+spec:
+  source: {sourceRef: {kind: GitRepository, name: fleet}, path: "apps/web/\${cluster.labels.env}"}
+  targets: [{clusterSelector: {matchLabels: {env: prod}}}]
+  defaultNamespace: web
+  drift: {mode: Correct, ignore: [{kind: Deployment, jsonPointers: [/spec/replicas]}]}
+`,
+});
+
+export type Application = ObjectOf<typeof Application>;

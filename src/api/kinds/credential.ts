@@ -1,0 +1,55 @@
+import { Type } from 'typebox';
+import { defineKind, type ObjectOf } from '../define-kind.ts';
+
+export const Credential = defineKind({
+  kind: 'Credential',
+  plural: 'credentials',
+  shortNames: ['cred'],
+  categories: ['fairlead'],
+  scope: 'Namespaced',
+  description:
+    "Secrets of a source. What is written as stringData is encrypted before it is stored, to a key that lives outside the database and bound to this object's namespace and name; it can never be read back.",
+  spec: Type.Object({
+    type: Type.Enum(['basic', 'bearer', 'ssh'], {
+      description: 'basic: username, password. bearer: token. ssh: identity (private key), knownHosts.',
+    }),
+    stringData: Type.Optional(
+      Type.Record(Type.String(), Type.String(), { description: 'Write only: secrets in clear, encrypted on the way in.' }),
+    ),
+    encryptedData: Type.Optional(
+      Type.Record(Type.String(), Type.String(), { description: 'The same secrets, encrypted by the plane.' }),
+    ),
+    hosts: Type.Optional(
+      Type.Array(Type.String(), {
+        description: 'Hosts it may be sent to. Default: the host of the repository that names it.',
+        'x-kubernetes-list-type': 'atomic',
+      }),
+    ),
+  }),
+  status: Type.Object({}),
+  columns: [
+    {
+      name: 'Type',
+      type: 'string',
+      description: 'What it holds.',
+      priority: 0,
+      jsonPath: '.spec.type',
+      value: (o) => o.spec.type,
+    },
+    {
+      name: 'Age',
+      type: 'date',
+      description: 'Time since creation.',
+      priority: 0,
+      jsonPath: '.metadata.creationTimestamp',
+      value: (o) => o.metadata.creationTimestamp,
+    },
+  ],
+  example: `apiVersion: fairlead.dev/v1alpha1
+kind: Credential
+metadata: {name: fleet-git, namespace: default}
+spec: {type: basic, stringData: {username: fairlead, password: "a token that may read"}}
+`,
+});
+
+export type Credential = ObjectOf<typeof Credential>;

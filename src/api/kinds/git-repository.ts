@@ -1,0 +1,117 @@
+import { Type } from 'typebox';
+import { Conditions, defineKind, LocalReference, type ObjectOf, type Violation } from '../define-kind.ts';
+import { readyMessage, readyStatus } from './columns.ts';
+
+/** Which commit of a repository: exactly one of these. */
+export const GitReference = Type.Object(
+  {
+    branch: Type.Optional(Type.String({ minLength: 1, maxLength: 244, description: 'Head of a branch.' })),
+    tag: Type.Optional(Type.String({ minLength: 1, maxLength: 244, description: 'A tag.' })),
+    semver: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 100, description: 'Highest tag within a semantic version range.' }),
+    ),
+    commit: Type.Optional(Type.String({ pattern: '^[0-9a-f]{40}$', description: 'A full commit id.' })),
+  },
+  { description: 'Exactly one of branch, tag, semver, commit. Default: branch main.' },
+);
+
+/** A Snapshot: the source at one commit. */
+export const Snapshot = Type.Object({
+  commit: Type.String({ description: 'Commit id.' }),
+  ref: Type.String({ description: 'The reference it was resolved from.' }),
+  committedAt: Type.String({ format: 'date-time', description: 'Committer date.' }),
+  author: Type.Optional(Type.String({ description: 'Author name.' })),
+  subject: Type.Optional(Type.String({ description: 'First line of the commit message.' })),
+  fetchedAt: Type.String({ format: 'date-time', description: 'When the plane first had it.' }),
+});
+
+export function checkReference(ref: unknown, field: string): Violation[] {
+  const given = typeof ref === 'object' && ref !== null ? Object.keys(ref) : [];
+  return given.length > 1
+    ? [{ field, reason: 'FieldValueInvalid', message: `takes one of branch, tag, semver, commit; it has ${given.join(' and ')}` }]
+    : [];
+}
+
+export const GitRepository = defineKind({
+  kind: 'GitRepository',
+  plural: 'gitrepositories',
+  shortNames: ['gitrepo'],
+  categories: ['fairlead', 'all'],
+  scope: 'Namespaced',
+  description: 'A Git repository that the plane reads. Its current commit is a Snapshot from which Applications are rendered.',
+  spec: Type.Object({
+    url: Type.String({
+      pattern: '^(https|http|ssh|file)://',
+      maxLength: 2048,
+      description: 'https://, ssh:// or (where the plane allows it) file:// URL without credentials.',
+    }),
+    ref: Type.Optional(GitReference),
+    interval: Type.Optional(
+      Type.String({
+        pattern: '^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$',
+        default: '1m',
+        description: 'How often to look for a new commit, such as 30s or 5m. At least 5s. Webhooks make it sooner.',
+      }),
+    ),
+    timeout: Type.Optional(
+      Type.String({ pattern: '^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$', default: '60s', description: 'Limit for one fetch.' }),
+    ),
+    credential: Type.Optional(LocalReference),
+    suspend: Type.Optional(Type.Boolean({ description: 'While true the repository is not read; what is delivered stays.' })),
+  }),
+  status: Type.Object({
+    observedGeneration: Type.Optional(Type.Integer({ description: 'metadata.generation last acted on.' })),
+    snapshot: Type.Optional(Snapshot),
+    conditions: Type.Optional(Conditions),
+  }),
+  columns: [
+    {
+      name: 'URL',
+      type: 'string',
+      description: 'Where it is read from.',
+      priority: 0,
+      jsonPath: '.spec.url',
+      value: (o) => o.spec.url,
+    },
+    {
+      name: 'Ready',
+      type: 'string',
+      description: 'Whether the last look succeeded.',
+      priority: 0,
+      jsonPath: '.status.conditions[?(@.type=="Ready")].status',
+      value: readyStatus,
+    },
+    {
+      name: 'Status',
+      type: 'string',
+      description: 'The sentence that explains Ready.',
+      priority: 0,
+      jsonPath: '.status.conditions[?(@.type=="Ready")].message',
+      value: readyMessage,
+    },
+    {
+      name: 'Commit',
+      type: 'string',
+      description: 'Current commit.',
+      priority: 1,
+      jsonPath: '.status.snapshot.commit',
+      value: (o) => o.status?.snapshot?.commit,
+    },
+    {
+      name: 'Age',
+      type: 'date',
+      description: 'Time since creation.',
+      priority: 0,
+      jsonPath: '.metadata.creationTimestamp',
+      value: (o) => o.metadata.creationTimestamp,
+    },
+  ],
+  rules: [(o) => checkReference(o.spec.ref, 'spec.ref')],
+  example: `apiVersion: fairlead.dev/v1alpha1
+kind: GitRepository
+metadata: {name: fleet, namespace: default}
+spec: {url: "https://git.example.com/fleet.git", ref: {branch: main}, interval: 1m, credential: {name: fleet-git}}
+`,
+});
+
+export type GitRepository = ObjectOf<typeof GitRepository>;

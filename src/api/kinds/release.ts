@@ -1,0 +1,82 @@
+import { Type } from 'typebox';
+import { defineKind, type ObjectOf } from '../define-kind.ts';
+import { DeliverySettings } from './application.ts';
+
+export const Release = defineKind({
+  kind: 'Release',
+  plural: 'releases',
+  shortNames: ['rel'],
+  categories: ['fairlead'],
+  scope: 'Namespaced',
+  access: 'read',
+  description:
+    'One immutable version of an Application: the commit, the settings of that moment, the renderer version and one bundle per cluster. Its name is <application>.<number>. Only a Rollout assigns it to Deliveries.',
+  spec: Type.Object({
+    application: Type.String({ description: 'Name of the Application.' }),
+    applicationUid: Type.String({ description: 'UID of the Application.' }),
+    applicationGeneration: Type.Integer({ description: 'metadata.generation of the Application it was made from.' }),
+    number: Type.Integer({ description: 'Grows by one per Application.' }),
+    source: Type.Object({
+      kind: Type.String({ description: 'Kind of the source.' }),
+      name: Type.String({ description: 'Name of the source.' }),
+      commit: Type.String({ description: 'Commit that was rendered.' }),
+      committedAt: Type.String({ format: 'date-time', description: 'Committer date of that commit.' }),
+      author: Type.Optional(Type.String({ description: 'Author of that commit.' })),
+      subject: Type.Optional(Type.String({ description: 'First line of its message.' })),
+    }),
+    rendererVersion: Type.String({ description: 'Version of the renderer.' }),
+    settings: DeliverySettings,
+    /** Clusters with equal content share an entry. */
+    bundles: Type.Array(
+      Type.Object({
+        digest: Type.String({ description: 'sha256 of the bundle.' }),
+        objects: Type.Integer({ description: 'How many objects it lists.' }),
+        clusters: Type.Array(Type.String(), { description: 'Clusters it is for.', 'x-kubernetes-list-type': 'atomic' }),
+      }),
+      { 'x-kubernetes-list-type': 'atomic', description: 'One bundle per cluster; clusters with equal content share an entry.' },
+    ),
+    renderedAt: Type.String({ format: 'date-time', description: 'When rendering ended.' }),
+  }),
+  status: Type.Object({}),
+  columns: [
+    {
+      name: 'Application',
+      type: 'string',
+      description: 'What it is a version of.',
+      priority: 0,
+      jsonPath: '.spec.application',
+      value: (o) => o.spec.application,
+    },
+    {
+      name: 'Commit',
+      type: 'string',
+      description: 'Commit that was rendered.',
+      priority: 0,
+      jsonPath: '.spec.source.commit',
+      value: (o) => o.spec.source.commit,
+    },
+    {
+      name: 'Subject',
+      type: 'string',
+      description: 'First line of the commit message.',
+      priority: 1,
+      jsonPath: '.spec.source.subject',
+      value: (o) => o.spec.source.subject,
+    },
+    {
+      name: 'Age',
+      type: 'date',
+      description: 'Time since creation.',
+      priority: 0,
+      jsonPath: '.metadata.creationTimestamp',
+      value: (o) => o.metadata.creationTimestamp,
+    },
+  ],
+  selectable: ['spec.application'],
+});
+
+export type Release = ObjectOf<typeof Release>;
+
+export function releaseName(application: string, number: number): string {
+  return `${application}.${number}`;
+}

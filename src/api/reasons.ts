@@ -1,0 +1,504 @@
+/**
+ * Reasons: why something is not done, who can act, what happens next. A sentence is written here once and said the same
+ * by kubectl's column, the CLI, the console, events and pull-request comments. Codes are stable.
+ */
+
+/** The fixed precedence in which a Delivery explains itself: the first area that has something to say wins. */
+export const reasonAreas = ['source', 'render', 'claim', 'hold', 'contact', 'apply', 'health', 'drift', 'agent', 'done'] as const;
+export type ReasonArea = (typeof reasonAreas)[number];
+
+/** Who can act on it. */
+export type ReasonActor =
+  | 'application owner'
+  | 'platform team'
+  | 'cluster owner'
+  | 'nobody: it resolves itself'
+  | 'nobody: it is done';
+
+interface ReasonDefinition {
+  readonly area: ReasonArea;
+  readonly actor: ReasonActor;
+  /** What happened, to which object. `{name}` stands for an argument. */
+  readonly says: string;
+  /** What to do next, or what it waits for. */
+  readonly next?: string;
+}
+
+export const reasons = {
+  // done
+  FL_READY: { area: 'done', actor: 'nobody: it is done', says: 'release {release} is applied and healthy' },
+  FL_SOURCE_READY: { area: 'done', actor: 'nobody: it is done', says: '{ref} is at {commit}' },
+  FL_APPLICATION_READY: {
+    area: 'done',
+    actor: 'nobody: it is done',
+    says: 'all {total} deliveries are what Git says at {commit}',
+  },
+  FL_CLUSTER_READY: {
+    area: 'done',
+    actor: 'nobody: it is done',
+    says: 'in contact; {ready} of {total} deliveries are what Git says',
+  },
+  FL_PROJECT_READY: { area: 'done', actor: 'nobody: it is done', says: 'in use' },
+
+  // source
+  FL_SOURCE_UNREACHABLE: {
+    area: 'source',
+    actor: 'platform team',
+    says: 'cannot reach {url}: {words}',
+    next: 'what is delivered stays; the next attempt is {retry}',
+  },
+  FL_SOURCE_DENIED: {
+    area: 'source',
+    actor: 'platform team',
+    says: '{url} refused the credential {credential}',
+    next: 'check the user name and token in the Credential and what they may read',
+  },
+  FL_SOURCE_NO_REF: {
+    area: 'source',
+    actor: 'application owner',
+    says: '{url} has no {ref}',
+    next: 'push it, or correct spec.ref; what is delivered stays',
+  },
+  FL_SOURCE_EMPTY: {
+    area: 'source',
+    actor: 'application owner',
+    says: '{url} has no commit',
+    next: 'push one; what is delivered stays',
+  },
+  FL_SOURCE_NO_CREDENTIAL: {
+    area: 'source',
+    actor: 'application owner',
+    says: 'the Credential {credential} does not exist',
+    next: 'create it, or remove spec.credential',
+  },
+  FL_SOURCE_FORBIDDEN: {
+    area: 'source',
+    actor: 'platform team',
+    says: 'the Project {project} may not use {url}',
+    next: 'add it to spec.sources of the Project',
+  },
+  FL_SOURCE_LIMIT: {
+    area: 'source',
+    actor: 'application owner',
+    says: '{url} is over a limit: {what} is {value}, allowed {limit}',
+    next: 'make it smaller; what is delivered stays',
+  },
+  FL_SOURCE_PENDING: { area: 'source', actor: 'nobody: it resolves itself', says: 'waiting for the first look at {source}' },
+  FL_SOURCE_MISSING: {
+    area: 'source',
+    actor: 'application owner',
+    says: '{kind} {source} does not exist',
+    next: 'create it, or correct spec.source.sourceRef; what is delivered stays',
+  },
+  FL_SOURCE_SUSPENDED: {
+    area: 'source',
+    actor: 'application owner',
+    says: '{source} is suspended',
+    next: 'fairlead resume {source}',
+  },
+
+  // render
+  FL_RENDER_FAILED: {
+    area: 'render',
+    actor: 'application owner',
+    says: '{file}:{line}: {message}',
+    next: 'correct it in Git; clusters keep the last release',
+  },
+  FL_RENDER_NO_PATH: {
+    area: 'render',
+    actor: 'application owner',
+    says: '{path} does not exist in {source} at {commit}',
+    next: 'create it, or correct spec.source.path; clusters keep the last release',
+  },
+  FL_RENDER_EMPTY: {
+    area: 'render',
+    actor: 'application owner',
+    says: '{path} at {commit} holds no objects, and the last release has {objects}',
+    next: 'if that is meant, delete the Application; clusters keep the last release',
+  },
+  FL_RENDER_VARIABLE: {
+    area: 'render',
+    actor: 'application owner',
+    says: '{file}:{line}: {variable} is not known for cluster {cluster}',
+    next: 'add the label to the cluster, or correct the name',
+  },
+  FL_RENDER_TIMEOUT: {
+    area: 'render',
+    actor: 'application owner',
+    says: 'rendering {path} did not end within {limit}',
+    next: 'clusters keep the last release',
+  },
+  FL_RENDER_QUARANTINED: {
+    area: 'render',
+    actor: 'application owner',
+    says: 'rendering {path} at {commit} was ended {kills} times and is not tried again',
+    next: 'change the files; clusters keep the last release',
+  },
+  FL_RENDER_LIMIT: {
+    area: 'render',
+    actor: 'application owner',
+    says: '{file}: {what} is {value}, allowed {limit}',
+    next: 'make it smaller; clusters keep the last release',
+  },
+  FL_RENDER_PENDING: { area: 'render', actor: 'nobody: it resolves itself', says: 'waiting to be rendered at {commit}' },
+
+  // claim: two applications, or the Project's limits
+  FL_CLAIM_CONFLICT: {
+    area: 'claim',
+    actor: 'application owner',
+    says: '{object} in {cluster} is claimed by {owner} too',
+    next: 'remove it from one of the two; {owner} keeps it',
+  },
+  FL_CLAIM_FOREIGN: {
+    area: 'claim',
+    actor: 'application owner',
+    says: '{object} in {cluster} belongs to {owner}',
+    next: 'remove it there, or set adoption: Always',
+  },
+  FL_CLAIM_EXISTS: {
+    area: 'claim',
+    actor: 'application owner',
+    says: '{object} exists in {cluster} already and adoption is {adoption}',
+    next: 'set adoption: IfUnowned or Always, or remove it',
+  },
+  FL_CLAIM_NAMESPACE: {
+    area: 'claim',
+    actor: 'platform team',
+    says: '{object} is in namespace {namespace}, which the Project {project} may not use',
+    next: 'add it to spec.namespaces of the Project',
+  },
+  FL_CLAIM_KIND: {
+    area: 'claim',
+    actor: 'platform team',
+    says: 'the Project {project} may not deliver {kind}',
+    next: 'add it to spec.clusterKinds of the Project',
+  },
+  FL_CLAIM_SERVICE_ACCOUNT: {
+    area: 'claim',
+    actor: 'platform team',
+    says: 'the Project {project} does not allow the service account {serviceAccount}',
+    next: 'add it to spec.serviceAccount.allowed of the Project, or correct spec.serviceAccountName',
+  },
+  FL_CLAIM_CLUSTER: {
+    area: 'claim',
+    actor: 'platform team',
+    says: 'the Project {project} may not deliver to cluster {cluster}',
+    next: 'widen spec.clusterSelector of the Project, or narrow the targets',
+  },
+  FL_CLAIM_RESERVED: {
+    area: 'claim',
+    actor: 'application owner',
+    says: '{object} would reach into the agent itself: {why}',
+    next: 'remove it from Git',
+  },
+
+  // hold
+  FL_HOLD_SUSPENDED: {
+    area: 'hold',
+    actor: 'application owner',
+    says: '{object} is suspended',
+    next: 'fairlead resume {object}',
+  },
+  FL_HOLD_DEPENDENCY: { area: 'hold', actor: 'nobody: it resolves itself', says: 'waits for {dependency} on {cluster}: {why}' },
+  FL_HOLD_BUDGET: {
+    area: 'hold',
+    actor: 'application owner',
+    says: 'would delete {count} of {total} objects in {cluster}, {limit} need no waiver',
+    next: 'if that is meant: kubectl annotate delivery {delivery} -n {project} fairlead.dev/waiver={waiver}',
+  },
+  FL_HOLD_PROTECTED: {
+    area: 'hold',
+    actor: 'application owner',
+    says: 'would delete {object} in {cluster}, a protected kind',
+    next: 'if that is meant: kubectl annotate delivery {delivery} -n {project} fairlead.dev/waiver={waiver}',
+  },
+  FL_HOLD_RECOVERY: {
+    area: 'hold',
+    actor: 'platform team',
+    says: 'the plane was restored from an older copy, and {cluster} deletes nothing until a person confirms',
+    next: 'check fairlead status, then: kubectl annotate cluster {cluster} fairlead.dev/confirm-recovery={position}',
+  },
+  FL_HOLD_FROZEN: {
+    area: 'hold',
+    actor: 'platform team',
+    says: 'the plane is frozen: its database and its keys do not belong together',
+    next: 'restore the matching database, or run fairlead plane adopt',
+  },
+  FL_NO_TARGETS: {
+    area: 'hold',
+    actor: 'application owner',
+    says: 'no cluster matches the targets',
+    next: 'correct spec.targets, or label a cluster',
+  },
+
+  // contact
+  FL_CONTACT_NEVER: {
+    area: 'contact',
+    actor: 'platform team',
+    says: 'no agent has joined {cluster}',
+    next: 'fairlead enroll {cluster}',
+  },
+  FL_CONTACT_LOST: {
+    area: 'contact',
+    actor: 'cluster owner',
+    says: '{cluster} was last heard of {since}',
+    next: 'check its agent and network; it goes on healing by itself meanwhile',
+  },
+  FL_CONTACT_PENDING: {
+    area: 'contact',
+    actor: 'nobody: it resolves itself',
+    says: 'waits for {cluster} to fetch release {release}',
+  },
+  FL_CONTACT_REFUSED: {
+    area: 'contact',
+    actor: 'platform team',
+    says: 'the agent of {cluster} refused the desired state: {words}',
+    next: 'see the events of the Cluster',
+  },
+  FL_CONTACT_TWIN: {
+    area: 'contact',
+    actor: 'cluster owner',
+    says: 'two processes use the identity of {cluster}: {holder} applies, {other} waits',
+    next: 'stop one of them',
+  },
+  FL_CONTACT_WRONG_CLUSTER: {
+    area: 'contact',
+    actor: 'cluster owner',
+    says: 'the agent of {cluster} is pointed at another cluster (kube-system {found}, wanted {wanted}) and writes nothing',
+    next: 'correct its kubeconfig',
+  },
+
+  // apply
+  FL_APPLYING: {
+    area: 'apply',
+    actor: 'nobody: it resolves itself',
+    says: 'applying {release}: {applied} of {total} objects in {cluster}',
+  },
+  FL_PRUNING: {
+    area: 'apply',
+    actor: 'nobody: it resolves itself',
+    says: 'removing what {release} no longer holds from {cluster}',
+  },
+  FL_RETIRING: { area: 'apply', actor: 'nobody: it resolves itself', says: 'letting go of {application} in {cluster} ({mode})' },
+  FL_APPLY_IMMUTABLE: {
+    area: 'apply',
+    actor: 'application owner',
+    says: '{object} in {cluster}: {field} cannot be changed: {words}',
+    next: 'give the object another name, or delete it in the cluster',
+  },
+  FL_APPLY_INVALID: {
+    area: 'apply',
+    actor: 'application owner',
+    says: '{object} ({file}:{line}) is refused by {cluster}: {words}',
+    next: 'correct it in Git',
+  },
+  FL_APPLY_NO_KIND: {
+    area: 'apply',
+    actor: 'application owner',
+    says: '{object} ({file}:{line}): {cluster} has no kind {kind}',
+    next: 'deliver its CustomResourceDefinition first; it is tried again when the kind appears',
+  },
+  FL_APPLY_DENIED: {
+    area: 'apply',
+    actor: 'cluster owner',
+    says: '{object} in {cluster} is denied by admission: {words}',
+    next: 'meet the policy, or change it',
+  },
+  FL_APPLY_FORBIDDEN: {
+    area: 'apply',
+    actor: 'cluster owner',
+    says: '{identity} may not {verb} {object} in {cluster}: {words}',
+    next: 'grant it by RBAC in the cluster, or choose another service account',
+  },
+  FL_APPLY_QUOTA: {
+    area: 'apply',
+    actor: 'cluster owner',
+    says: '{object} in {cluster} is over quota: {words}',
+    next: 'raise the quota, or ask for less',
+  },
+  FL_APPLY_CONFLICT: {
+    area: 'apply',
+    actor: 'application owner',
+    says: '{object} in {cluster}: {field} is held by {manager}',
+    next: 'leave the field out of Git, or add it to spec.drift.ignore',
+  },
+  FL_APPLY_TERMINATING: {
+    area: 'apply',
+    actor: 'nobody: it resolves itself',
+    says: '{object} in {cluster} is being deleted, waiting for finalizers {finalizers}',
+  },
+  FL_APPLY_UNAVAILABLE: {
+    area: 'apply',
+    actor: 'nobody: it resolves itself',
+    says: 'the API server of {cluster} does not answer: {words}',
+    next: 'tried again {retry}',
+  },
+  FL_APPLY_FAILED: {
+    area: 'apply',
+    actor: 'application owner',
+    says: '{object} in {cluster}: {words}',
+    next: 'correct it in Git or in the cluster; tried again {retry}',
+  },
+  FL_APPLY_SECRET: {
+    area: 'apply',
+    actor: 'platform team',
+    says: '{object} in {cluster} cannot be unsealed',
+    next: 'the key of the agent has changed: enroll the cluster again',
+  },
+
+  // health
+  FL_HEALTH_PROGRESSING: { area: 'health', actor: 'nobody: it resolves itself', says: '{object} in {cluster}: {words}' },
+  FL_HEALTH_FAILED: {
+    area: 'health',
+    actor: 'application owner',
+    says: '{object} in {cluster} is not healthy: {words}',
+    next: 'see its events and logs',
+  },
+  FL_HEALTH_CRASH_LOOP: {
+    area: 'health',
+    actor: 'application owner',
+    says: '{object} in {cluster}: container {container} of {pod} keeps ending ({words})',
+    next: 'see kubectl logs {pod} -c {container} --previous',
+  },
+  FL_HEALTH_IMAGE: {
+    area: 'health',
+    actor: 'application owner',
+    says: '{object} in {cluster}: the image {image} cannot be pulled ({words})',
+    next: 'correct its name, or the pull secret',
+  },
+  FL_HEALTH_UNSCHEDULABLE: {
+    area: 'health',
+    actor: 'cluster owner',
+    says: '{object} in {cluster}: {pod} cannot be scheduled: {words}',
+    next: 'add room, or ask for less',
+  },
+
+  // drift
+  FL_DRIFT_FOUND: {
+    area: 'drift',
+    actor: 'application owner',
+    says: '{object} in {cluster} is not what Git says: {fields} changed by {manager} at {at}',
+    next: 'put it into Git, or set drift.mode: Correct',
+  },
+  FL_DRIFT_CORRECTED: {
+    area: 'drift',
+    actor: 'nobody: it is done',
+    says: '{object} in {cluster}: {fields} changed by {manager} at {at} were put back',
+  },
+  FL_DRIFT_DELETED: {
+    area: 'drift',
+    actor: 'nobody: it is done',
+    says: '{object} in {cluster} was deleted by somebody (a deletion leaves no name) and made again',
+  },
+  FL_DRIFT_MISSING: {
+    area: 'drift',
+    actor: 'application owner',
+    says: '{object} in {cluster} was deleted by somebody (a deletion leaves no name)',
+    next: 'set drift.mode: Correct to have it made again',
+  },
+  FL_DRIFT_FIGHT: {
+    area: 'drift',
+    actor: 'application owner',
+    says: '{object} in {cluster}: {manager} changes {fields} again and again ({count} times in a minute)',
+    next: 'leave the field out of Git, or add it to spec.drift.ignore; corrected every {retry} until then',
+  },
+
+  // agent and events
+  FL_APPLIED: {
+    area: 'agent',
+    actor: 'nobody: it is done',
+    says: 'applied {release} in {cluster}: {created} created, {configured} changed, {unchanged} unchanged, {deleted} deleted',
+  },
+  FL_ADOPTED: { area: 'agent', actor: 'nobody: it is done', says: '{object} in {cluster} was taken over from {manager}' },
+  FL_ORPHANED: {
+    area: 'agent',
+    actor: 'platform team',
+    says: '{objects} objects of {application} are still in {cluster}, and nothing wants or removes them',
+    next: 'they are kept; deliver the Application again, or delete them by hand',
+  },
+  FL_RETIRED: {
+    area: 'agent',
+    actor: 'nobody: it is done',
+    says: '{cluster} let go of {application}: {objects} objects {result}',
+  },
+  FL_DOCUMENT_SIGNATURE: { area: 'agent', actor: 'platform team', says: '{cluster} refused a document: {words}' },
+  FL_DOCUMENT_OLD: {
+    area: 'agent',
+    actor: 'platform team',
+    says: '{cluster} refused ({offered}): it holds ({held}) already',
+    next: 'a plane restored from an older copy goes on by itself',
+  },
+  FL_DOCUMENT_FOREIGN: { area: 'agent', actor: 'platform team', says: '{cluster} refused a document for {found}' },
+  FL_DOCUMENT_CRITICAL: {
+    area: 'agent',
+    actor: 'platform team',
+    says: '{cluster} refused a document that needs {features}, which its agent does not know',
+    next: 'upgrade the agent',
+  },
+  FL_DOCUMENT_DIGEST: {
+    area: 'agent',
+    actor: 'platform team',
+    says: '{cluster} refused content whose digest is not {wanted}',
+    next: 'fetched again {retry}',
+  },
+  FL_AGENT_JOINED: { area: 'agent', actor: 'nobody: it is done', says: 'the agent of {cluster} joined with key {keyId}' },
+  FL_AGENT_RETURNED: { area: 'agent', actor: 'nobody: it is done', says: 'the agent of {cluster} came back by its receipt' },
+  FL_EVENTS_DROPPED: {
+    area: 'agent',
+    actor: 'nobody: it is done',
+    says: '{count} events of {cluster} were dropped for want of room',
+  },
+} as const satisfies Record<string, ReasonDefinition>;
+
+export type ReasonCode = keyof typeof reasons;
+export type ReasonArgs = Readonly<Record<string, unknown>>;
+
+/** Why something is not done, as data. `since` is RFC 3339. */
+export interface Reason {
+  readonly code: ReasonCode;
+  readonly args: ReasonArgs;
+  readonly since: string;
+}
+
+export function reason(code: ReasonCode, args: ReasonArgs, since: string): Reason {
+  return { code, args, since };
+}
+
+export function isReasonCode(code: string): code is ReasonCode {
+  return Object.hasOwn(reasons, code);
+}
+
+export function areaOf(code: ReasonCode): ReasonArea {
+  return reasons[code].area;
+}
+
+export function actorOf(code: ReasonCode): ReasonActor {
+  return reasons[code].actor;
+}
+
+/** The sentence: what happened to which object, and after a semicolon what to do next. An unknown code says itself and its arguments. */
+export function say(given: { readonly code: string; readonly args: ReasonArgs }): string {
+  if (!isReasonCode(given.code)) return `${given.code} ${JSON.stringify(given.args)}`;
+  const definition: ReasonDefinition = reasons[given.code];
+  const says = fill(definition.says, given.args);
+  return definition.next === undefined ? says : `${says}; ${fill(definition.next, given.args)}`;
+}
+
+/** What to do next, alone. */
+export function nextStep(given: { readonly code: string; readonly args: ReasonArgs }): string | undefined {
+  if (!isReasonCode(given.code)) return undefined;
+  const definition: ReasonDefinition = reasons[given.code];
+  return definition.next === undefined ? undefined : fill(definition.next, given.args);
+}
+
+function fill(template: string, args: ReasonArgs): string {
+  return template.replaceAll(/\{([A-Za-z]+)\}/g, (_, name: string) => {
+    const value = Object.hasOwn(args, name) ? args[name] : undefined;
+    if (value === undefined || value === null || value === '') return `(${name} not known)`;
+    return Array.isArray(value)
+      ? value.join(', ')
+      : typeof value === 'object'
+        ? JSON.stringify(value)
+        : String(value as string | number | boolean);
+  });
+}

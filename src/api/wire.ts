@@ -1,0 +1,348 @@
+import { Type, type Static } from 'typebox';
+import { Envelope } from './envelope.ts';
+import { DeliverySettings } from './kinds/application.ts';
+import { DesiredPosition } from './kinds/cluster.ts';
+
+/**
+ * The protocol between agent and plane (`/agent/v1`). One integer says what a side understands; both sides work with the
+ * last two numbers before their own.
+ *
+ *  1 (2026-11): join, return, sync with held head, bundles and objects by digest, reports with two lanes.
+ */
+export const CAPABILITY = 1;
+
+/** -1, 0, 1: the order of two positions; equal numbers with different digests are a fork, not an order. */
+export function comparePositions(
+  a: Pick<DesiredPosition, 'epoch' | 'seq'>,
+  b: Pick<DesiredPosition, 'epoch' | 'seq'>,
+): -1 | 0 | 1 {
+  if (a.epoch !== b.epoch) return a.epoch < b.epoch ? -1 : 1;
+  if (a.seq !== b.seq) return a.seq < b.seq ? -1 : 1;
+  return 0;
+}
+
+/** Apply order of objects; see architecture.md, section 5. */
+export const stages = ['crds', 'namespaces', 'config', 'workloads', 'rest', 'webhooks'] as const;
+export type Stage = (typeof stages)[number];
+
+export const ObjectIdentity = Type.Object({
+  group: Type.String(),
+  version: Type.String(),
+  kind: Type.String(),
+  /** '' for cluster-scoped objects, and for objects of a kind whose scope only the cluster knows. */
+  namespace: Type.String(),
+  name: Type.String(),
+});
+export type ObjectIdentity = Static<typeof ObjectIdentity>;
+
+export const BundleEntry = Type.Object({
+  id: ObjectIdentity,
+  /** sha256 of the exact bytes to fetch: canonical JSON, or the sealed form of it. */
+  digest: Type.String(),
+  size: Type.Integer(),
+  stage: Type.Enum([...stages]),
+  wave: Type.Integer(),
+  scope: Type.Enum(['Namespaced', 'Cluster', 'unknown']),
+  /** Present when the bytes are sealed (age) to this cluster: HMAC of the clear bytes under the cluster's equality key. */
+  sealed: Type.Optional(Type.String()),
+  /** Where it was written, for messages. */
+  source: Type.Optional(Type.Object({ file: Type.String(), line: Type.Integer() })),
+});
+export type BundleEntry = Static<typeof BundleEntry>;
+
+/** The canonical, ordered content of one application for one cluster. Its digest is the sha256 of its exact JSON bytes. */
+export const Bundle = Type.Object({ version: Type.Literal(1), entries: Type.Array(BundleEntry) });
+export type Bundle = Static<typeof Bundle>;
+
+export const DesiredApplication = Type.Object({
+  project: Type.String(),
+  name: Type.String(),
+  uid: Type.String(),
+  release: Type.String(),
+  number: Type.Integer(),
+  commit: Type.String(),
+  bundle: Type.String(),
+  settings: DeliverySettings,
+  limits: Type.Object({
+    namespaces: Type.Array(Type.String()),
+    clusterKinds: Type.Array(Type.Object({ group: Type.String(), kind: Type.String() })),
+    deniedKinds: Type.Array(Type.Object({ group: Type.String(), kind: Type.String() })),
+    maxDeletions: Type.Integer(),
+    maxDeletionPercent: Type.Integer(),
+  }),
+  /** `namespace/name` to impersonate, or absent for the agent's own identity (only where the Project allows it). */
+  serviceAccount: Type.Optional(Type.String()),
+  /** Lifts the deletion budget for exactly this bundle. */
+  waiver: Type.Optional(Type.Object({ bundle: Type.String(), actor: Type.String() })),
+  /** Raised by `fairlead reconcile`: the agent compares everything anew when it changes. */
+  nudge: Type.Optional(Type.String()),
+});
+export type DesiredApplication = Static<typeof DesiredApplication>;
+
+/** Absence is never an instruction; this is. Kept until the agent acknowledges `id`. */
+export const RetireEntry = Type.Object({
+  id: Type.String(),
+  project: Type.String(),
+  application: Type.String(),
+  uid: Type.String(),
+  mode: Type.Enum(['Orphan', 'Delete']),
+  reason: Type.Enum(['TargetExit', 'ApplicationDeleted']),
+  actor: Type.String(),
+  /** Objects the plane believes are there; the agent deletes no more than this. */
+  maxObjects: Type.Integer(),
+  maxDeletions: Type.Integer(),
+  maxDeletionPercent: Type.Integer(),
+  waived: Type.Boolean(),
+  serviceAccount: Type.Optional(Type.String()),
+});
+export type RetireEntry = Static<typeof RetireEntry>;
+
+/** The signed, numbered document that tells one agent everything it should hold. */
+export const DesiredState = Type.Object({
+  planeId: Type.String(),
+  cluster: Type.String(),
+  /** UID of kube-system: an agent pointed at another cluster writes nothing. */
+  kubeSystemUid: Type.String(),
+  epoch: Type.Integer(),
+  seq: Type.Integer(),
+  keySetVersion: Type.Integer(),
+  /** Features an agent must understand; an unknown one means: refuse the document and report it. */
+  crit: Type.Array(Type.String()),
+  issuedAt: Type.String(),
+  /** Labels of the cluster, so that a restored plane can learn them back. */
+  labels: Type.Record(Type.String(), Type.String()),
+  /** True during recovery: the agent prunes and deletes nothing. */
+  deletionsPaused: Type.Boolean(),
+  applications: Type.Array(DesiredApplication),
+  retire: Type.Array(RetireEntry),
+  /** Reserved: content may later need signatures that the plane does not hold. */
+  approvals: Type.Array(Type.Unknown()),
+});
+export type DesiredState = Static<typeof DesiredState>;
+
+/** `crit` features this version understands. */
+export const knownCritical: readonly string[] = [];
+
+/** "Nothing newer", signed, so that a frozen or replayed plane shows without trusting clocks. */
+export const Head = Type.Object({
+  planeId: Type.String(),
+  cluster: Type.String(),
+  position: DesiredPosition,
+  nonce: Type.String(),
+  /** Plane time, ms: the agent learns its clock offset from it. */
+  time: Type.Integer(),
+});
+export type Head = Static<typeof Head>;
+
+/** Kept by the agent: by it any restored plane knows it again. */
+export const Receipt = Type.Object({
+  planeId: Type.String(),
+  cluster: Type.String(),
+  signingKey: Type.String(),
+  sealingKey: Type.String(),
+  kubeSystemUid: Type.String(),
+  joinedAt: Type.String(),
+});
+export type Receipt = Static<typeof Receipt>;
+
+const Facts = Type.Record(Type.String({ maxLength: 63 }), Type.String({ maxLength: 256 }));
+
+/** `GET /agent/v1/keys`, no authentication: lets an agent check the plane before it shows its token. */
+export const KeysResponse = Type.Object({ keySet: Envelope });
+export type KeysResponse = Static<typeof KeysResponse>;
+
+/** `POST /agent/v1/join`. The token is `fl1.<id>.<secret>.<root hash>`; only id and secret are sent. */
+export const JoinRequest = Type.Object({
+  tokenId: Type.String({ maxLength: 100 }),
+  secret: Type.String({ maxLength: 200 }),
+  /** Raw Ed25519 public key, base64url. */
+  signingKey: Type.String({ maxLength: 64 }),
+  /** age recipient (age1…). */
+  sealingKey: Type.String({ maxLength: 100 }),
+  kubeSystemUid: Type.String({ maxLength: 64 }),
+  capability: Type.Integer(),
+  version: Type.String({ maxLength: 64 }),
+  facts: Facts,
+});
+export type JoinRequest = Static<typeof JoinRequest>;
+
+export const JoinResponse = Type.Object({
+  cluster: Type.String(),
+  receipt: Envelope,
+  keySet: Envelope,
+  capability: Type.Integer(),
+});
+export type JoinResponse = Static<typeof JoinResponse>;
+
+/** `POST /agent/v1/return`: an agent the plane does not know (restored from an older copy) shows its receipt and what it holds. */
+export const ReturnRequest = Type.Object({
+  receipt: Envelope,
+  desired: Type.Optional(Envelope),
+  capability: Type.Integer(),
+  version: Type.String({ maxLength: 64 }),
+  facts: Facts,
+});
+export type ReturnRequest = Static<typeof ReturnRequest>;
+
+/** `POST /agent/v1/sync`. */
+export const SyncRequest = Type.Object({
+  held: Type.Optional(DesiredPosition),
+  nonce: Type.String({ maxLength: 64 }),
+  /** How long the plane may hold the request when there is nothing newer, ms; 0 answers at once. */
+  waitMs: Type.Integer({ minimum: 0, maximum: 290_000 }),
+  keySetVersion: Type.Integer(),
+  capability: Type.Integer(),
+  version: Type.String({ maxLength: 64 }),
+  /** Random per start of the agent process. */
+  boot: Type.String({ maxLength: 64 }),
+  /** Sent at start and when they change. */
+  facts: Type.Optional(Facts),
+  /** The held envelope itself, when the plane asked for it (`need: held`). */
+  proof: Type.Optional(Envelope),
+});
+export type SyncRequest = Static<typeof SyncRequest>;
+
+export const SyncResponse = Type.Object({
+  /** Something newer than what is held. */
+  desired: Type.Optional(Envelope),
+  /** Nothing newer, echoing the nonce. */
+  head: Type.Optional(Envelope),
+  /** A newer key set than the agent named. */
+  keySet: Type.Optional(Envelope),
+  /** The plane finds the agent ahead of it, or different at the same number: send `proof` with the next sync. */
+  need: Type.Optional(Type.Literal('held')),
+  /** The plane lost or never saw the full state lane: send every delivery in the next report. */
+  resync: Type.Optional(Type.Boolean()),
+  /** How long to wait before the next sync, ms; absent: at once. */
+  retryAfterMs: Type.Optional(Type.Integer()),
+});
+export type SyncResponse = Static<typeof SyncResponse>;
+
+/** `POST /agent/v1/objects`: answered as a stream of frames `<digest> <size>\n<bytes>`, in the order asked. */
+export const ObjectsRequest = Type.Object({ digests: Type.Array(Type.String({ maxLength: 80 }), { maxItems: 5000 }) });
+export type ObjectsRequest = Static<typeof ObjectsRequest>;
+
+/** A reason as an agent sends it: a code with arguments, and at most 1 KiB of the API server's redacted words among them. */
+export const WireReason = Type.Object({
+  code: Type.String({ maxLength: 64 }),
+  args: Type.Record(Type.String(), Type.Unknown()),
+  since: Type.String(),
+});
+export type WireReason = Static<typeof WireReason>;
+
+export const agentPhases = [
+  'fetching',
+  'planning',
+  'applying',
+  'pruning',
+  'settling',
+  'steady',
+  'blocked',
+  'retiring',
+  'absent',
+] as const;
+export type AgentPhase = (typeof agentPhases)[number];
+
+/** State of one object that is not simply "as wanted and healthy"; bounded to the first 50 per delivery. */
+export const ObjectReport = Type.Object({
+  id: ObjectIdentity,
+  state: Type.Enum(['failed', 'unhealthy', 'drifted', 'waiting', 'deleting']),
+  reason: WireReason,
+});
+export type ObjectReport = Static<typeof ObjectReport>;
+
+export const DeliveryReport = Type.Object({
+  project: Type.String(),
+  application: Type.String(),
+  /** What every word of this report is about. */
+  release: Type.String(),
+  number: Type.Integer(),
+  bundle: Type.String(),
+  phase: Type.Enum([...agentPhases]),
+  /** The (release, bundle) held completely; survives while a newer one is being applied. */
+  applied: Type.Optional(Type.Object({ release: Type.String(), bundle: Type.String(), at: Type.String() })),
+  /** `healthy` counts only for the (release, bundle) named above. */
+  health: Type.Enum(['healthy', 'progressing', 'degraded', 'unknown']),
+  objects: Type.Object({
+    total: Type.Integer(),
+    applied: Type.Integer(),
+    healthy: Type.Integer(),
+    failed: Type.Integer(),
+    drifted: Type.Integer(),
+  }),
+  problems: Type.Array(ObjectReport, { maxItems: 50 }),
+  reason: Type.Optional(WireReason),
+  times: Type.Object({
+    fetchedAt: Type.Optional(Type.String()),
+    appliedAt: Type.Optional(Type.String()),
+    healthyAt: Type.Optional(Type.String()),
+  }),
+});
+export type DeliveryReport = Static<typeof DeliveryReport>;
+
+export const AgentEvent = Type.Object({
+  /** Unique per agent: what makes a repeated delivery harmless. */
+  id: Type.String({ maxLength: 100 }),
+  at: Type.String(),
+  project: Type.String(),
+  application: Type.String(),
+  type: Type.Enum(['Normal', 'Warning']),
+  /** Code of the reasons catalogue, with its arguments. */
+  reason: WireReason,
+  object: Type.Optional(ObjectIdentity),
+});
+export type AgentEvent = Static<typeof AgentEvent>;
+
+/** `POST /agent/v1/reports`. */
+export const ReportRequest = Type.Object({
+  boot: Type.String({ maxLength: 64 }),
+  /** Grows by one per report of this boot; a lower one is stale and ignored. */
+  number: Type.Integer(),
+  /** (epoch, seq, digest) the agent held when it wrote this. */
+  held: Type.Optional(DesiredPosition),
+  /** State lane: latest wins per delivery. `full` means that deliveries not named here are not there. */
+  full: Type.Boolean(),
+  deliveries: Type.Array(DeliveryReport, { maxItems: 2000 }),
+  /** sha256 over the digests of all current delivery reports: lets the plane see that it missed one. */
+  stateDigest: Type.String(),
+  /** Acknowledged retirements. */
+  retired: Type.Array(Type.Object({ id: Type.String(), result: Type.Enum(['orphaned', 'deleted']), objects: Type.Integer() })),
+  /** Applications found in the inventory that no document names and none retires: kept. */
+  orphaned: Type.Array(Type.Object({ project: Type.String(), application: Type.String(), objects: Type.Integer() })),
+  events: Type.Array(AgentEvent, { maxItems: 500 }),
+  /** Events dropped for want of room since the last report. */
+  gap: Type.Integer(),
+  /** About the agent itself: refused documents, a second process with its identity, the wrong cluster. */
+  agent: Type.Array(WireReason, { maxItems: 20 }),
+});
+export type ReportRequest = Static<typeof ReportRequest>;
+
+export const ReportResponse = Type.Object({ resync: Type.Boolean(), retryAfterMs: Type.Optional(Type.Integer()) });
+export type ReportResponse = Static<typeof ReportResponse>;
+
+/** RFC 9457 problem, the body of every error of /agent/v1, /views/v1, /hooks and /live. */
+export const Problem = Type.Object({
+  type: Type.String(),
+  title: Type.String(),
+  status: Type.Integer(),
+  code: Type.String(),
+  detail: Type.Optional(Type.String()),
+  retryAfterMs: Type.Optional(Type.Integer()),
+});
+export type Problem = Static<typeof Problem>;
+
+/** Claims of the request token (compact JWS, EdDSA, header {alg, kid}) in `Authorization: Fairlead <jws>`. */
+export interface RequestClaims {
+  /** Plane id. */
+  readonly aud: string;
+  /** Cluster name. */
+  readonly sub: string;
+  readonly method: string;
+  /** Path and query exactly as requested. */
+  readonly path: string;
+  /** sha256 of the body, `sha256:<hex>` (of zero bytes for none). */
+  readonly body: string;
+  /** Seconds since the epoch, by the plane's clock as the agent knows it; 60 s of difference are accepted. */
+  readonly iat: number;
+  readonly jti: string;
+}

@@ -1,0 +1,52 @@
+import type { Clock } from '#base';
+import type { Kind } from '#api';
+import type { Change, Effect, Store, Transaction } from '#plane/store';
+
+/** What a controller may look at. */
+export type Reader = Pick<Store, 'get' | 'list' | 'blobs' | 'missingBlobs' | 'sealedDigests' | 'pulses'>;
+
+export interface ReconcileContext {
+  readonly read: Reader;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Level-triggered: a key says "look at this again", never what happened. A controller reads, decides and returns; the
+ * engine commits and runs effects. Reconciling a key twice must end in the same state as once.
+ */
+export interface Controller {
+  readonly name: string;
+  /** Which changes wake which keys; keys are strings of the controller's own making (`namespace/name` mostly). */
+  readonly wakes: readonly Wake[];
+  /** Keys to look at when the plane starts. */
+  initial(read: Reader): Promise<readonly string[]>;
+  /** How many keys may be reconciled at the same time; default 4. */
+  readonly concurrency?: number;
+  reconcile(key: string, context: ReconcileContext): Promise<ReconcileResult>;
+}
+
+export interface Wake {
+  readonly kind: Kind;
+  keysOf(change: ParsedChange, read: Reader): readonly string[] | Promise<readonly string[]>;
+}
+
+/** A change with its images parsed on first use. */
+export interface ParsedChange extends Pick<Change, 'revision' | 'kind' | 'key' | 'type'> {
+  before<O>(): O | undefined;
+  after<O>(): O;
+}
+
+export interface ReconcileResult {
+  readonly commit?: Transaction;
+  /** Committed one after the other before the next reconcile; fleets are written in chunks of at most 500 writes. */
+  readonly chunks?: readonly Transaction[];
+  /** Look again after this many ms even if nothing changes. */
+  readonly againMs?: number;
+}
+
+/** Runs effects of one type: idempotent, keyed, tried again with back-off until it succeeds. */
+export interface EffectRunner {
+  readonly type: string;
+  run(effect: Effect, signal: AbortSignal): Promise<void>;
+}

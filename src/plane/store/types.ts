@@ -1,0 +1,172 @@
+import type { Key, Kind, PlaneObject } from '#api';
+import type { Requirement } from '#api';
+
+/**
+ * The store's contract. Transactions are values, never callbacks: a commit carries its preconditions, writes, audit leaf
+ * and effects, is executed by one group-committing writer off the event loop, and is acknowledged after fsync.
+ *
+ * Revisions: every single write inside a commit gets a revision of its own; they are consecutive, and revision order is
+ * commit order. A reader that has seen revision N has seen every write up to N.
+ */
+export interface Store {
+  /** Identity of this database; compared with the key directory's at start. */
+  readonly instanceId: string;
+
+  get<S, T>(kind: Kind<S, T>, key: Key): Promise<PlaneObject<S, T> | undefined>;
+  list<S, T>(kind: Kind<S, T>, query?: ListQuery): Promise<ListResult<PlaneObject<S, T>>>;
+  /** The same page as stored JSON texts (metadata.resourceVersion in place), for edges that only pass them on. */
+  listText(kind: Kind, query?: ListQuery): Promise<ListResult<string>>;
+
+  commit(transaction: Transaction, fence?: Fence): Promise<CommitResult>;
+
+  /** The newest revision. */
+  revision(): number;
+  /** The oldest revision after which `changes` can still be asked. */
+  oldestRevision(): number;
+  /** Revisions never given out lie in (from, to]: a reader that names one comes from another history and must relist. */
+  readonly revisionGap: { readonly from: number; readonly to: number } | undefined;
+
+  /**
+   * Every change after `after`, in revision order, until the signal aborts; each batch is one or more whole commits. Throws
+   * `FL_STORE_COMPACTED` when the log does not reach back that far or `after` lies in the revision gap.
+   */
+  changes(after: number, kinds: readonly Kind[], signal: AbortSignal): AsyncIterable<readonly Change[]>;
+
+  /** Takes or waits for the lease `name`. Every later commit under it carries the fence. */
+  lease(name: string, ttlMs: number, signal: AbortSignal): Promise<Lease>;
+
+  // Content by digest. Bytes are immutable; a row names who may read them.
+  /** The bytes of those digests that are there; with `issuedTo`, only of those issued to that cluster. */
+  blobs(digests: readonly string[], issuedTo?: string): Promise<ReadonlyMap<string, Uint8Array>>;
+  /** Which of the digests are not there. */
+  missingBlobs(digests: readonly string[]): Promise<readonly string[]>;
+  /** Sealed forms already made for a cluster: equality HMAC → digest of the sealed bytes. */
+  sealedDigests(cluster: string, equalities: readonly string[]): Promise<ReadonlyMap<string, string>>;
+
+  /** Heartbeats and progress: a small value per (kind, key) beside the objects. Never touches a revision, never in the change log; may be lost with the last second. */
+  pulse(kind: Kind, key: Key, value: Readonly<Record<string, unknown>>): void;
+  pulses(kind: Kind): Promise<ReadonlyMap<string, Readonly<Record<string, unknown>>>>;
+
+  /** Effects due, oldest first, for the engine's runner. */
+  dueEffects(nowMs: number, limit: number): Promise<readonly StoredEffect[]>;
+  effectDone(id: number): Promise<void>;
+  effectFailed(id: number, retryAtMs: number, message: string): Promise<void>;
+
+  /** Verifies the audit chain; the first broken leaf if there is one. */
+  verifyAudit(): Promise<{ readonly leaves: number; readonly brokenAt?: number }>;
+
+  close(): Promise<void>;
+}
+
+export interface ListQuery {
+  readonly namespace?: string;
+  readonly labels?: readonly Requirement[];
+  /** Selectable fields of the kind, metadata.name and metadata.namespace; equality or inequality. */
+  readonly fields?: readonly FieldRequirement[];
+  /** Page size; default and maximum 10,000. */
+  readonly limit?: number;
+  /** Continue after this key (exclusive), from a former page. */
+  readonly after?: Key;
+}
+
+export interface FieldRequirement {
+  readonly path: string;
+  readonly operator: '=' | '!=';
+  readonly value: string;
+}
+
+export interface ListResult<T> {
+  readonly items: readonly T[];
+  /** The revision this page was read at. */
+  readonly revision: number;
+  /** The last key, when there is more. */
+  readonly next?: Key;
+}
+
+/** What must be so for the commit to happen: the object's resourceVersion, or 'absent', or 'present' whatever its version. */
+export interface Expectation {
+  readonly kind: Kind;
+  readonly key: Key;
+  readonly revision: number | 'absent' | 'present';
+}
+
+export type Write =
+  /** Creates or replaces. metadata.resourceVersion is set by the store. A put equal to what is stored changes nothing and costs no revision. */
+  | { readonly op: 'put'; readonly kind: Kind; readonly object: PlaneObject }
+  | { readonly op: 'delete'; readonly kind: Kind; readonly key: Key };
+
+export interface Transaction {
+  readonly expect?: readonly Expectation[];
+  readonly write?: readonly Write[];
+  readonly blobs?: readonly Blob[];
+  /** Digests that a cluster may fetch from now on. */
+  readonly issue?: readonly { readonly cluster: string; readonly digests: readonly string[] }[];
+  readonly sealed?: readonly { readonly cluster: string; readonly equality: string; readonly digest: string }[];
+  readonly audit?: AuditLeaf;
+  readonly effects?: readonly Effect[];
+}
+
+export interface Blob {
+  readonly digest: string;
+  readonly bytes: Uint8Array;
+}
+
+/** Who did what to what; chained by hash to the leaf before it. */
+export interface AuditLeaf {
+  readonly actor: string;
+  readonly verb: string;
+  /** `Kind/namespace/name`. */
+  readonly object: string;
+  readonly at: string;
+  readonly details?: Readonly<Record<string, unknown>>;
+}
+
+/** Something to do outside the database, at least once. A newer effect with the same key replaces one that has not run. */
+export interface Effect {
+  readonly type: string;
+  readonly key: string;
+  readonly payload: unknown;
+}
+
+export interface StoredEffect extends Effect {
+  readonly id: number;
+  readonly attempts: number;
+}
+
+export type CommitResult =
+  | {
+      readonly ok: true;
+      /** Revision of the last write, or the current one when nothing changed. */ readonly revision: number;
+      readonly changed: boolean;
+    }
+  | {
+      readonly ok: false;
+      readonly conflict: {
+        readonly kind: string;
+        readonly key: Key;
+        /** resourceVersion found, or undefined when absent. */ readonly found: number | undefined;
+      };
+    }
+  | { readonly ok: false; readonly fenced: string };
+
+export interface Change {
+  readonly revision: number;
+  readonly kind: string;
+  readonly key: Key;
+  readonly type: 'added' | 'modified' | 'deleted';
+  /** Before-image as stored JSON text; undefined for `added`. */
+  readonly before: string | undefined;
+  /** After-image as stored JSON text; for `deleted`, the last state with the deletion's resourceVersion. */
+  readonly after: string;
+}
+
+export interface Fence {
+  readonly name: string;
+  readonly token: number;
+}
+
+export interface Lease extends Fence {
+  /** Aborts when the lease is lost. */
+  readonly lost: AbortSignal;
+  release(): Promise<void>;
+}
