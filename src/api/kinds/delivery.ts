@@ -7,6 +7,9 @@ export const Wanted = Type.Object(
     release: Type.String({ description: 'Name of the Release.' }),
     number: Type.Integer({ description: 'Number of the Release; never goes back.' }),
     bundle: Type.String({ description: 'sha256 of the bundle for this cluster.' }),
+    settings: Type.String({
+      description: 'sha256 of the settings of the Release: with the bundle, all that the cluster can tell apart.',
+    }),
     assignedAt: Type.String({ format: 'date-time', description: 'When a Rollout assigned it.' }),
   },
   { description: 'What this cluster should hold. Only a Rollout sets it.' },

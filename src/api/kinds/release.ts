@@ -26,6 +26,7 @@ export const Release = defineKind({
     }),
     rendererVersion: Type.String({ description: 'Version of the renderer.' }),
     settings: DeliverySettings,
+    settingsDigest: Type.String({ description: 'sha256 of the settings.' }),
     /** Clusters with equal content share an entry. */
     bundles: Type.Array(
       Type.Object({

@@ -1,5 +1,5 @@
 import type { Clock } from '#base';
-import type { Kind } from '#api';
+import type { Kind, PlaneObject } from '#api';
 import type { Change, Effect, Store, Transaction } from '#plane/store';
 
 /** What a controller may look at. */
@@ -28,13 +28,26 @@ export interface Controller {
 
 export interface Wake {
   readonly kind: Kind;
-  keysOf(change: ParsedChange, read: Reader): readonly string[] | Promise<readonly string[]>;
+  keysOf(change: ObjectChange<unknown, unknown>, read: Reader): readonly string[] | Promise<readonly string[]>;
 }
 
-/** A change with its images parsed on first use. */
-export interface ParsedChange extends Pick<Change, 'revision' | 'kind' | 'key' | 'type'> {
-  before<O>(): O | undefined;
-  after<O>(): O;
+/** One change of an object with its images; `before` is absent for `added`. */
+export interface ObjectChange<S, T> {
+  readonly type: Change['type'];
+  readonly before: PlaneObject<S, T> | undefined;
+  readonly after: PlaneObject<S, T>;
+}
+
+/** A wake of a kind, typed: `wakeOn(Cluster, ({ after }) => [after.metadata.name])`. */
+export function wakeOn<S, T>(
+  kind: Kind<S, T>,
+  keysOf: (change: ObjectChange<S, T>, read: Reader) => readonly string[] | Promise<readonly string[]>,
+): Wake {
+  return {
+    kind,
+    // The engine hands a wake only changes of its own kind.
+    keysOf: (change, read) => keysOf(change as ObjectChange<S, T>, read),
+  };
 }
 
 export interface ReconcileResult {
