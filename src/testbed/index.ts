@@ -1,0 +1,11 @@
+/**
+ * testbed: real Kubernetes control planes on one machine, without a container engine. One Go program built from the
+ * official modules (go/) is etcd, API server, controllers, scheduler and kubectl; one etcd serves all clusters of a testbed.
+ * Guarantees: nothing survives the process that started it, however it ends; only the loopback is used; nothing else needs
+ * to be installed but Go. Not for production: writes are acknowledged before they are on disk, and simulated nodes run nothing.
+ */
+export { buildTestbed, type BuildOptions } from './build.ts';
+export type { ApiResponse, ClusterHandle, KubectlOptions, KubectlResult } from './handle.ts';
+export type { Cluster, ClusterOptions } from './cluster.ts';
+export { createCluster, startTestbed, type Testbed, type TestbedOptions } from './testbed.ts';
+export { sharedCluster, startShared, uniqueNamespace, type SharedTestbed, type UniqueNamespace } from './shared.ts';
