@@ -10,7 +10,7 @@ export interface Column<O> {
   readonly priority: 0 | 1;
   /** For CRDs generated from this kind; must say what `value` says for objects that the store holds. */
   readonly jsonPath: string;
-  readonly value: (object: O) => string | number | boolean | undefined;
+  value(object: O): string | number | boolean | undefined;
 }
 
 /** A rule that the schema cannot say. Pure; `field` is a path such as `spec.targets[0]`. */
@@ -20,7 +20,8 @@ export interface Violation {
   readonly reason: 'FieldValueInvalid' | 'FieldValueRequired' | 'FieldValueForbidden' | 'FieldValueDuplicate';
 }
 
-export type Rule<O> = (object: O, previous: O | undefined) => readonly Violation[];
+/** Written as a method's type so that a Kind of something is a Kind of anything. */
+export type Rule<O> = { check(object: O, previous: O | undefined): readonly Violation[] }['check'];
 
 export interface KindOptions<S extends TObject, T extends TObject> {
   readonly kind: string;

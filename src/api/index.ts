@@ -32,22 +32,7 @@ export * from './selectors.ts';
 export * from './wire.ts';
 
 /** Kinds that the plane's API serves, in the order of the reference. */
-export const servedKinds: readonly Kind[] = [
-  Project,
-  Cluster,
-  GitRepository,
-  Credential,
-  Application,
-  Release,
-  Delivery,
-] as readonly unknown[] as readonly Kind[];
+export const servedKinds: readonly Kind[] = [Project, Cluster, GitRepository, Credential, Application, Release, Delivery];
 
 /** Every kind that the store holds. */
-export const allKinds: readonly Kind[] = [
-  ...servedKinds,
-  Event,
-  JoinToken,
-  AgentIdentity,
-  DesiredStateRow,
-  AgentStateRow,
-] as readonly unknown[] as readonly Kind[];
+export const allKinds: readonly Kind[] = [...servedKinds, Event, JoinToken, AgentIdentity, DesiredStateRow, AgentStateRow];

@@ -495,10 +495,7 @@ function fill(template: string, args: ReasonArgs): string {
   return template.replaceAll(/\{([A-Za-z]+)\}/g, (_, name: string) => {
     const value = Object.hasOwn(args, name) ? args[name] : undefined;
     if (value === undefined || value === null || value === '') return `(${name} not known)`;
-    return Array.isArray(value)
-      ? value.join(', ')
-      : typeof value === 'object'
-        ? JSON.stringify(value)
-        : String(value as string | number | boolean);
+    if (typeof value === 'string') return value;
+    return Array.isArray(value) ? value.join(', ') : JSON.stringify(value);
   });
 }
