@@ -29,6 +29,7 @@ export * from './kinds/release.ts';
 export * from './objects.ts';
 export * from './reasons.ts';
 export * from './selectors.ts';
+export * from './views.ts';
 export * from './wire.ts';
 
 /** Kinds that the plane's API serves, in the order of the reference. */
