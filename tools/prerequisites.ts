@@ -1,3 +1,6 @@
+import { exec, FairleadError, messageOf } from '#base';
+import { SHARED_TESTBED_VARIABLE, startShared, TESTBED_MISSING_VARIABLE } from '#testbed';
+
 /** What tests against real parts need from the machine: says what it installs, names what it cannot have. */
 export interface PreparedParts {
   /** Environment for the test processes. */
@@ -7,6 +10,49 @@ export interface PreparedParts {
   stop(): Promise<void>;
 }
 
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+/**
+ * Builds and starts the testbed that the test files share (three clusters, simulated nodes), unless FAIRLEAD_TESTBED
+ * names a running one. A machine without Go has none: its tests skip. Everything else that goes wrong is an error.
+ */
 export async function preparePrerequisites(): Promise<PreparedParts> {
-  return { env: {}, missing: [], stop: () => Promise.resolve() };
+  const missing: string[] = [];
+  const git = await checkGit();
+  if (git !== undefined) missing.push(git);
+  const running = process.env[SHARED_TESTBED_VARIABLE];
+  if (running !== undefined && running !== '') {
+    say(`testbed: using the running one in ${running}`);
+    return { env: { [SHARED_TESTBED_VARIABLE]: running }, missing, stop: () => Promise.resolve() };
+  }
+  try {
+    const started = performance.now();
+    const shared = await startShared({ clusters: ['a', 'b', 'c'], nodes: 'simulated', onProgress: say });
+    say(`testbed: three control planes are ready after ${((performance.now() - started) / 1000).toFixed(1)} s`);
+    return { env: { ...shared.env }, missing, stop: () => shared.stop() };
+  } catch (error) {
+    if (!(error instanceof FairleadError && error.code === 'FL_TESTBED_GO')) throw error;
+    say(`missing: ${error.message}`);
+    return {
+      env: { [TESTBED_MISSING_VARIABLE]: error.message },
+      missing: [...missing, error.message],
+      stop: () => Promise.resolve(),
+    };
+  }
+}
+
+/** Why there is no usable git, or undefined. */
+async function checkGit(): Promise<string | undefined> {
+  try {
+    const env = { PATH: process.env['PATH'] ?? '' };
+    const result = await exec('git', ['--version'], { env, timeoutMs: 10_000, maxOutputBytes: 4_096 });
+    if (result.exitCode === 0) return undefined;
+    say(`missing: git --version ended with ${result.exitCode}; install git`);
+    return 'git';
+  } catch (error) {
+    say(`missing: ${messageOf(error)}`);
+    return 'git';
+  }
 }

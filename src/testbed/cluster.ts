@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { FairleadError, waitFor } from '#base';
+import { FairleadError, messageOf, waitFor } from '#base';
 import {
   apiServerArgs,
   controllerManagerArgs,
@@ -9,7 +9,7 @@ import {
 } from './control-plane.ts';
 import { clusterHandle, type ClusterHandle, type ClusterRecord } from './handle.ts';
 import { choosePort } from './ports.ts';
-import { assertRunning, startProcess, type ServerProcess } from './process.ts';
+import { startProcess, type ServerProcess } from './process.ts';
 
 export interface ClusterOptions {
   /** A DNS label; also the cluster's prefix in etcd. */
@@ -82,14 +82,8 @@ async function prepareCluster(options: ClusterOptions, place: ClusterPlace): Pro
     auditLog: files.auditLog,
   };
   const handle = clusterHandle(record, place.program);
+  // Replaced by each stop and each start, so that a start that was overtaken by a stop notices and ends what it started.
   let processes: ServerProcess[] = [];
-
-  const start = async (args: readonly string[]): Promise<void> => {
-    const part = args[0] ?? '';
-    processes.push(await startProcess(part, place.program, args, join(place.dir, `${part}.log`)));
-  };
-  const until = (what: string, probe: () => Promise<boolean>): Promise<void> =>
-    waitUntil(`cluster ${name}: ${what}`, probe, () => processes);
 
   const cluster: Cluster = {
     ...handle,
@@ -104,20 +98,38 @@ async function prepareCluster(options: ClusterOptions, place: ClusterPlace): Pro
     },
     async restart() {
       await cluster.stop();
+      const mine: ServerProcess[] = [];
+      processes = mine;
+      const assertNotStopped = (): void => {
+        if (processes === mine) return;
+        throw new FairleadError('FL_TESTBED_STOPPED', `cluster ${name} was stopped while it was starting`, { kind: 'cancelled' });
+      };
+      const start = async (args: readonly string[]): Promise<void> => {
+        assertNotStopped();
+        const part = args[0] ?? '';
+        const started = await startProcess(part, place.program, args, join(place.dir, `${part}.log`));
+        if (processes !== mine) await started.stop();
+        assertNotStopped();
+        mine.push(started);
+      };
+      const until = async (what: string, probe: () => Promise<boolean>): Promise<void> => {
+        try {
+          await waitUntil(`cluster ${name}: ${what}`, probe, () => mine);
+        } catch (error) {
+          assertNotStopped();
+          throw error;
+        }
+      };
       await start(apiServerArgs(place.dir, { name, port, etcdSocket: place.etcdSocket }));
-      await until(
-        'the API server is ready',
-        async () => (await handle.request('GET', '/readyz', { timeoutMs: 5_000 })).status === 200,
-      );
+      await until('the API server is ready', () => isFound(handle, '/readyz'));
       await start(controllerManagerArgs(place.dir));
       if (options.nodes === 'simulated') {
         await start(simulatedNodesArgs(place.dir, options.nodeCount ?? 2));
         await start(schedulerArgs(place.dir));
       }
-      await until('namespace default has its service account', async () => {
-        const answer = await handle.request('GET', '/api/v1/namespaces/default/serviceaccounts/default', { timeoutMs: 5_000 });
-        return answer.status === 200;
-      });
+      await until('namespace default has its service account', () =>
+        isFound(handle, '/api/v1/namespaces/default/serviceaccounts/default'),
+      );
       if (options.nodes === 'simulated') {
         await until('its nodes can be scheduled on', () => hasReadyNodes(handle, options.nodeCount ?? 2));
       }
@@ -134,6 +146,10 @@ async function prepareCluster(options: ClusterOptions, place: ClusterPlace): Pro
     [Symbol.asyncDispose]: () => cluster.stop(),
   };
   return cluster;
+}
+
+async function isFound(handle: ClusterHandle, path: string): Promise<boolean> {
+  return (await handle.request('GET', path, { timeoutMs: 5_000 })).status === 200;
 }
 
 interface NodeList {
@@ -155,19 +171,31 @@ async function hasReadyNodes(handle: ClusterHandle, count: number): Promise<bool
   return ready.length >= count;
 }
 
-/** Polls until it is so; fails at once, quoting the log, when one of the processes has ended. */
+/** Polls until it is so; fails, quoting the logs, at once when one of the processes has ended. Errors: FL_TESTBED_START. */
 export async function waitUntil(
   what: string,
   probe: () => Promise<boolean>,
   running: () => readonly ServerProcess[],
 ): Promise<void> {
-  const outcome = await waitFor<'so' | 'ended'>(
-    what,
-    async () => {
-      if (running().some((one) => one.hasEnded())) return 'ended';
-      return (await probe()) && 'so';
-    },
-    { timeoutMs: READY_TIMEOUT_MS, intervalMs: 50 },
-  );
-  if (outcome === 'ended') assertRunning(running(), what);
+  let gone: ServerProcess | undefined;
+  try {
+    await waitFor(
+      what,
+      async () => {
+        gone = running().find((one) => one.hasEnded());
+        return gone !== undefined || (await probe());
+      },
+      { timeoutMs: READY_TIMEOUT_MS, intervalMs: 50 },
+    );
+  } catch (cause) {
+    throw new FairleadError('FL_TESTBED_START', `${messageOf(cause)}\n${quoteLogs(running())}`, { kind: 'unavailable', cause });
+  }
+  if (gone === undefined) return;
+  throw new FairleadError('FL_TESTBED_START', `${gone.name} ended while waiting for ${what}\n${quoteLogs([gone])}`, {
+    kind: 'unavailable',
+  });
+}
+
+function quoteLogs(processes: readonly ServerProcess[]): string {
+  return processes.map((one) => `${one.logFile} ends with:\n${one.lastLines()}`).join('\n');
 }

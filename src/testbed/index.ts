@@ -5,7 +5,17 @@
  * to be installed but Go. Not for production: writes are acknowledged before they are on disk, and simulated nodes run nothing.
  */
 export { buildTestbed, type BuildOptions } from './build.ts';
-export type { ApiResponse, ClusterHandle, KubectlOptions, KubectlResult } from './handle.ts';
+export type { ApiRequestOptions, ApiResponse, ClusterHandle, KubectlOptions, KubectlResult } from './handle.ts';
 export type { Cluster, ClusterOptions } from './cluster.ts';
 export { createCluster, startTestbed, type Testbed, type TestbedOptions } from './testbed.ts';
-export { sharedCluster, startShared, uniqueNamespace, type SharedTestbed, type UniqueNamespace } from './shared.ts';
+export {
+  SHARED_TESTBED_VARIABLE,
+  sharedCluster,
+  startShared,
+  TESTBED_MISSING_VARIABLE,
+  testbedMissing,
+  uniqueNamespace,
+  type SharedTestbed,
+  type SharedTestbedOptions,
+  type UniqueNamespace,
+} from './shared.ts';

@@ -61,6 +61,15 @@ export async function startShared(options: SharedTestbedOptions): Promise<Shared
   }
 }
 
+/** Why this machine cannot run control planes, set by what prepares a test run. */
+export const TESTBED_MISSING_VARIABLE = 'FAIRLEAD_TESTBED_MISSING';
+
+/** For `test(name, {skip: testbedMissing()}, …)`: false where control planes can run, else the reason they cannot. */
+export function testbedMissing(): string | false {
+  const reason = process.env[TESTBED_MISSING_VARIABLE];
+  return reason === undefined || reason === '' ? false : reason;
+}
+
 let own: Promise<Testbed> | undefined;
 const ownClusters = new Map<string, Promise<ClusterHandle>>();
 

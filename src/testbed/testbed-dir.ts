@@ -17,7 +17,7 @@ const OWNER = 'owner.pid';
 const MAX_PATH_BYTES = 90;
 
 /**
- * Opens `path`, which must be empty, absent, or left by a testbed whose process is gone; without a path, a new directory
+ * Opens `path`, which must be empty, absent (it is then made), or left by a testbed whose process is gone; without a path, a new directory
  * for temporary files. Also removes temporary directories whose testbed was killed. Errors: FL_TESTBED_DIR.
  */
 export async function openTestbedDir(path?: string): Promise<TestbedDir> {

@@ -26,7 +26,10 @@ export interface Testbed extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
-/** Builds the program if need be (minutes, the first time) and starts an etcd. Errors: those of buildTestbed, FL_TESTBED_DIR, FL_TESTBED_START, FL_TESTBED_ENDED. */
+/**
+ * Builds the program if need be (minutes, the first time) and starts an etcd. Errors: those of buildTestbed, FL_TESTBED_DIR,
+ * FL_TESTBED_START (quotes the logs).
+ */
 export async function startTestbed(options: TestbedOptions = {}): Promise<Testbed> {
   options.signal?.throwIfAborted();
   const program = await buildTestbed({
