@@ -8,7 +8,7 @@ import { Credential } from './kinds/credential.ts';
 import { Delivery } from './kinds/delivery.ts';
 import { Event } from './kinds/event.ts';
 import { GitRepository } from './kinds/git-repository.ts';
-import { AgentIdentity, AgentStateRow, DesiredStateRow, JoinToken } from './kinds/internal.ts';
+import { AgentIdentity, DesiredStateRow, JoinToken } from './kinds/internal.ts';
 import { Project } from './kinds/project.ts';
 import { Release } from './kinds/release.ts';
 import type { Kind } from './define-kind.ts';
@@ -36,4 +36,4 @@ export * from './wire.ts';
 export const servedKinds: readonly Kind[] = [Project, Cluster, GitRepository, Credential, Application, Release, Delivery];
 
 /** Every kind that the store holds. */
-export const allKinds: readonly Kind[] = [...servedKinds, Event, JoinToken, AgentIdentity, DesiredStateRow, AgentStateRow];
+export const allKinds: readonly Kind[] = [...servedKinds, Event, JoinToken, AgentIdentity, DesiredStateRow];

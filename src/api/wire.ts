@@ -1,4 +1,5 @@
 import { Type, type Static } from 'typebox';
+import { sha256 } from '#base';
 import { Envelope } from './envelope.ts';
 import { DeliverySettings } from './kinds/application.ts';
 import { DesiredPosition } from './kinds/cluster.ts';
@@ -21,17 +22,23 @@ export function comparePositions(
   return 0;
 }
 
+/** Numbers that agents send: never negative, never beyond what JSON carries exactly. */
+const count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
+const name = Type.String({ minLength: 1, maxLength: 253 });
+const digest = Type.String({ maxLength: 80 });
+const instant = Type.String({ maxLength: 40 });
+
 /** Apply order of objects; see architecture.md, section 5. */
 export const stages = ['crds', 'namespaces', 'config', 'workloads', 'rest', 'webhooks'] as const;
 export type Stage = (typeof stages)[number];
 
 export const ObjectIdentity = Type.Object({
-  group: Type.String(),
-  version: Type.String(),
-  kind: Type.String(),
+  group: Type.String({ maxLength: 253 }),
+  version: Type.String({ maxLength: 63 }),
+  kind: Type.String({ maxLength: 63 }),
   /** '' for cluster-scoped objects, and for objects of a kind whose scope only the cluster knows. */
-  namespace: Type.String(),
-  name: Type.String(),
+  namespace: Type.String({ maxLength: 253 }),
+  name: Type.String({ maxLength: 253 }),
 });
 export type ObjectIdentity = Static<typeof ObjectIdentity>;
 
@@ -145,7 +152,7 @@ export const Receipt = Type.Object({
 });
 export type Receipt = Static<typeof Receipt>;
 
-const Facts = Type.Record(Type.String({ maxLength: 63 }), Type.String({ maxLength: 256 }));
+const Facts = Type.Record(Type.String({ maxLength: 63 }), Type.String({ maxLength: 256 }), { maxProperties: 64 });
 
 /** `GET /agent/v1/keys`, no authentication: lets an agent check the plane before it shows its token. */
 export const KeysResponse = Type.Object({ keySet: Envelope });
@@ -160,7 +167,7 @@ export const JoinRequest = Type.Object({
   /** age recipient (age1…). */
   sealingKey: Type.String({ maxLength: 100 }),
   kubeSystemUid: Type.String({ maxLength: 64 }),
-  capability: Type.Integer(),
+  capability: count,
   version: Type.String({ maxLength: 64 }),
   facts: Facts,
 });
@@ -174,11 +181,11 @@ export const JoinResponse = Type.Object({
 });
 export type JoinResponse = Static<typeof JoinResponse>;
 
-/** `POST /agent/v1/return`: an agent the plane does not know (restored from an older copy) shows its receipt and what it holds. */
+/** `POST /agent/v1/return`, answered like `join`; the request token is signed by the key that the receipt names. An agent the plane does not know (restored from an older copy) shows its receipt and what it holds. */
 export const ReturnRequest = Type.Object({
   receipt: Envelope,
   desired: Type.Optional(Envelope),
-  capability: Type.Integer(),
+  capability: count,
   version: Type.String({ maxLength: 64 }),
   facts: Facts,
 });
@@ -190,11 +197,11 @@ export const SyncRequest = Type.Object({
   nonce: Type.String({ maxLength: 64 }),
   /** How long the plane may hold the request when there is nothing newer, ms; 0 answers at once. */
   waitMs: Type.Integer({ minimum: 0, maximum: 290_000 }),
-  keySetVersion: Type.Integer(),
-  capability: Type.Integer(),
+  keySetVersion: count,
+  capability: count,
   version: Type.String({ maxLength: 64 }),
   /** Random per start of the agent process. */
-  boot: Type.String({ maxLength: 64 }),
+  boot: Type.String({ minLength: 1, maxLength: 64 }),
   /** Sent at start and when they change. */
   facts: Type.Optional(Facts),
   /** The held envelope itself, when the plane asked for it (`need: held`). */
@@ -226,7 +233,7 @@ export type ObjectsRequest = Static<typeof ObjectsRequest>;
 export const WireReason = Type.Object({
   code: Type.String({ maxLength: 64 }),
   args: Type.Record(Type.String(), Type.Unknown()),
-  since: Type.String(),
+  since: instant,
 });
 export type WireReason = Static<typeof WireReason>;
 
@@ -252,40 +259,35 @@ export const ObjectReport = Type.Object({
 export type ObjectReport = Static<typeof ObjectReport>;
 
 export const DeliveryReport = Type.Object({
-  project: Type.String(),
-  application: Type.String(),
+  project: name,
+  application: name,
   /** What every word of this report is about. */
-  release: Type.String(),
-  number: Type.Integer(),
-  bundle: Type.String(),
+  release: name,
+  number: count,
+  bundle: digest,
   phase: Type.Enum([...agentPhases]),
   /** The (release, bundle) held completely; survives while a newer one is being applied. */
-  applied: Type.Optional(Type.Object({ release: Type.String(), bundle: Type.String(), at: Type.String() })),
+  applied: Type.Optional(Type.Object({ release: name, bundle: digest, at: instant })),
   /** `healthy` counts only for the (release, bundle) named above. */
   health: Type.Enum(['healthy', 'progressing', 'degraded', 'unknown']),
-  objects: Type.Object({
-    total: Type.Integer(),
-    applied: Type.Integer(),
-    healthy: Type.Integer(),
-    failed: Type.Integer(),
-    drifted: Type.Integer(),
-  }),
+  objects: Type.Object({ total: count, applied: count, healthy: count, failed: count, drifted: count }),
   problems: Type.Array(ObjectReport, { maxItems: 50 }),
   reason: Type.Optional(WireReason),
+  /** By the plane's clock as the agent knows it. */
   times: Type.Object({
-    fetchedAt: Type.Optional(Type.String()),
-    appliedAt: Type.Optional(Type.String()),
-    healthyAt: Type.Optional(Type.String()),
+    fetchedAt: Type.Optional(instant),
+    appliedAt: Type.Optional(instant),
+    healthyAt: Type.Optional(instant),
   }),
 });
 export type DeliveryReport = Static<typeof DeliveryReport>;
 
 export const AgentEvent = Type.Object({
   /** Unique per agent: what makes a repeated delivery harmless. */
-  id: Type.String({ maxLength: 100 }),
-  at: Type.String(),
-  project: Type.String(),
-  application: Type.String(),
+  id: Type.String({ minLength: 1, maxLength: 100 }),
+  at: instant,
+  project: name,
+  application: name,
   type: Type.Enum(['Normal', 'Warning']),
   /** Code of the reasons catalogue, with its arguments. */
   reason: WireReason,
@@ -295,28 +297,43 @@ export type AgentEvent = Static<typeof AgentEvent>;
 
 /** `POST /agent/v1/reports`. */
 export const ReportRequest = Type.Object({
-  boot: Type.String({ maxLength: 64 }),
+  boot: Type.String({ minLength: 1, maxLength: 64 }),
   /** Grows by one per report of this boot; a lower one is stale and ignored. */
-  number: Type.Integer(),
+  number: count,
   /** (epoch, seq, digest) the agent held when it wrote this. */
   held: Type.Optional(DesiredPosition),
   /** State lane: latest wins per delivery. `full` means that deliveries not named here are not there. */
   full: Type.Boolean(),
   deliveries: Type.Array(DeliveryReport, { maxItems: 2000 }),
-  /** sha256 over the digests of all current delivery reports: lets the plane see that it missed one. */
-  stateDigest: Type.String(),
+  /** `stateDigestOf` all current delivery reports: lets the plane see that it missed one. */
+  stateDigest: digest,
   /** Acknowledged retirements. */
-  retired: Type.Array(Type.Object({ id: Type.String(), result: Type.Enum(['orphaned', 'deleted']), objects: Type.Integer() })),
+  retired: Type.Array(
+    Type.Object({ id: Type.String({ maxLength: 100 }), result: Type.Enum(['orphaned', 'deleted']), objects: count }),
+    { maxItems: 2000 },
+  ),
   /** Applications found in the inventory that no document names and none retires: kept. */
-  orphaned: Type.Array(Type.Object({ project: Type.String(), application: Type.String(), objects: Type.Integer() })),
+  orphaned: Type.Array(Type.Object({ project: name, application: name, objects: count }), { maxItems: 500 }),
   events: Type.Array(AgentEvent, { maxItems: 500 }),
   /** Events dropped for want of room since the last report. */
-  gap: Type.Integer(),
+  gap: count,
   /** About the agent itself: refused documents, a second process with its identity, the wrong cluster. */
   agent: Type.Array(WireReason, { maxItems: 20 }),
 });
 export type ReportRequest = Static<typeof ReportRequest>;
 
+/** Digest of one delivery report: over its JSON text as sent, so an agent keeps the order of its keys. */
+export function reportDigest(report: DeliveryReport): string {
+  return sha256(JSON.stringify(report));
+}
+
+/** Digest of the whole state lane, from `project/application` → `reportDigest`: sha256 of its sorted `<key> <digest>\n` lines. */
+export function stateDigestOf(digests: ReadonlyMap<string, string>): string {
+  const lines = [...digests].map(([key, digest]) => `${key} ${digest}\n`);
+  return sha256(lines.sort().join(''));
+}
+
+/** `resync`: the plane does not hold what the agent thinks it does; the next report must be `full`. */
 export const ReportResponse = Type.Object({ resync: Type.Boolean(), retryAfterMs: Type.Optional(Type.Integer()) });
 export type ReportResponse = Static<typeof ReportResponse>;
 
@@ -328,8 +345,33 @@ export const Problem = Type.Object({
   code: Type.String(),
   detail: Type.Optional(Type.String()),
   retryAfterMs: Type.Optional(Type.Integer()),
+  /** Plane time, ms; in errors about the time of a request token, so that an agent learns its clock offset. */
+  time: Type.Optional(Type.Integer()),
 });
 export type Problem = Static<typeof Problem>;
+
+/**
+ * Codes of `Problem` by which an agent knows what to do about being refused.
+ *
+ *  unknown   401  the plane does not know this identity: show the receipt (`return`)
+ *  clock     401  the token's time is off by more than a minute: correct the offset by `Problem.time`, try again
+ *  token     401  malformed, wrong signature, other body or path, another plane
+ *  replay    401  this token was used before: make a new one
+ *  replaced  403  another key has joined for this cluster since: only a new join token helps
+ *  detached  403  a person deleted the Cluster: keep what runs, ask again seldom
+ *  old       400  this agent's capability is older than the plane still understands: upgrade it
+ *  busy      429  over budget: wait `retryAfterMs`
+ */
+export const agentRefusals = {
+  unknown: 'FL_AGENT_UNKNOWN',
+  clock: 'FL_AGENT_CLOCK',
+  token: 'FL_AGENT_TOKEN',
+  replay: 'FL_AGENT_REPLAY',
+  replaced: 'FL_AGENT_REPLACED',
+  detached: 'FL_AGENT_DETACHED',
+  old: 'FL_AGENT_CAPABILITY',
+  busy: 'FL_AGENT_BUSY',
+} as const;
 
 /** Claims of the request token (compact JWS, EdDSA, header {alg, kid}) in `Authorization: Fairlead <jws>`. */
 export interface RequestClaims {

@@ -2,11 +2,22 @@ import { Type, type Static } from 'typebox';
 import { Conditions, defineKind, type ObjectOf } from '../define-kind.ts';
 import { readyMessage, readyStatus } from './columns.ts';
 
+/** Annotation by which a person ends the recovery of a Cluster; its value is `<epoch>.<seq>` of the adopted position. */
+export const CONFIRM_RECOVERY_ANNOTATION = 'fairlead.dev/confirm-recovery';
+
 /** (epoch, seq, digest) of a desired state. */
 export const DesiredPosition = Type.Object({
-  epoch: Type.Integer({ description: 'Raised when a plane takes over or recovers.' }),
-  seq: Type.Integer({ description: 'Raised by every change of the desired state.' }),
-  digest: Type.String({ description: 'sha256 of the exact signed bytes.' }),
+  epoch: Type.Integer({
+    minimum: 0,
+    maximum: Number.MAX_SAFE_INTEGER,
+    description: 'Raised when a plane takes over or recovers.',
+  }),
+  seq: Type.Integer({
+    minimum: 0,
+    maximum: Number.MAX_SAFE_INTEGER,
+    description: 'Raised by every change of the desired state.',
+  }),
+  digest: Type.String({ maxLength: 80, description: 'sha256 of the exact signed bytes.' }),
 });
 
 export type DesiredPosition = Static<typeof DesiredPosition>;

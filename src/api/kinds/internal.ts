@@ -37,10 +37,12 @@ export const AgentIdentity = defineKind({
     kubeSystemUid: Type.String(),
     joinedAt: Type.String(),
     receipt: Envelope,
+    /** A tombstone: the Cluster was deleted, and the receipt of this or an older agent does not bring it back. */
+    detached: Type.Optional(Type.Boolean()),
   }),
   status: Type.Object({}),
   columns: [],
-  selectable: ['spec.keyId'],
+  selectable: ['spec.keyId', 'spec.kubeSystemUid'],
 });
 export type AgentIdentity = ObjectOf<typeof AgentIdentity>;
 
@@ -54,30 +56,12 @@ export const DesiredStateRow = defineKind({
   spec: Type.Object({
     position: DesiredPosition,
     envelope: Envelope,
-    /** sha256 over the content without position and time: equal content is not signed twice. */ content: Type.String(),
+    /** sha256 over the content without position and time: equal content is not signed twice. */
+    content: Type.String(),
+    /** The positions before this one, newest first, at most 32: how a plane restored from an older copy knows another history. */
+    history: Type.Array(DesiredPosition),
   }),
   status: Type.Object({}),
   columns: [],
 });
 export type DesiredStateRow = ObjectOf<typeof DesiredStateRow>;
-
-/** The last reports of one agent (state lane). Name: the cluster's. Written with the deliveries it changes. */
-export const AgentStateRow = defineKind({
-  kind: 'AgentStateRow',
-  plural: 'agentstaterows',
-  scope: 'Cluster',
-  access: 'internal',
-  description: 'Where the state lane of one agent stands.',
-  spec: Type.Object({
-    boot: Type.String(),
-    number: Type.Integer(),
-    stateDigest: Type.String(),
-    held: Type.Optional(DesiredPosition),
-    /** Delivery reports by "project/application", as received. */
-    deliveries: Type.Record(Type.String(), Type.Unknown()),
-    agent: Type.Array(Type.Unknown()),
-  }),
-  status: Type.Object({}),
-  columns: [],
-});
-export type AgentStateRow = ObjectOf<typeof AgentStateRow>;

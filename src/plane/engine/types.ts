@@ -21,6 +21,11 @@ export interface Controller {
   readonly wakes: readonly Wake[];
   /** Keys to look at when the plane starts. */
   initial(read: Reader): Promise<readonly string[]>;
+  /**
+   * Wakes that no stored change carries, such as contact and reports: the engine calls this once at start; `wake` may be
+   * called with a key at any time until the signal aborts.
+   */
+  listen?(wake: (key: string) => void, signal: AbortSignal): void;
   /** How many keys may be reconciled at the same time; default 4. */
   readonly concurrency?: number;
   reconcile(key: string, context: ReconcileContext): Promise<ReconcileResult>;
