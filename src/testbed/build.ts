@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { access, mkdir, mkdtemp, readFile, readdir, rename, rm, symlink } from 'node:fs/promises';
+import { access, mkdir, mkdtemp, readFile, readdir, rename, rm, stat, symlink, utimes } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -11,6 +11,7 @@ const GO_MINIMUM = { major: 1, minor: 26 };
 const SOURCES = join(import.meta.dirname, 'go');
 const BUILD_DEADLINE_MS = 45 * 60_000;
 const PROGRESS_EVERY_MS = 5_000;
+const KEEP_UNUSED_MS = 14 * 24 * 3_600_000;
 
 export interface BuildOptions {
   /** Called with one line of plain text every few seconds while a build runs; never when the program is there already. */
@@ -30,7 +31,11 @@ export async function buildTestbed(options: BuildOptions = {}): Promise<string> 
   const goVersion = await findGo();
   const dir = join(cache, shortHash(goVersion, buildFlags().join(' '), ...(await readSources())));
   const program = join(dir, 'fairlead-testbed');
-  if (await exists(program)) return program;
+  if (await exists(program)) {
+    // Marks it as used, so that a later build does not clear it away.
+    await utimes(dir, systemClock.now() / 1000, systemClock.now() / 1000);
+    return program;
+  }
   await mkdir(cache, { recursive: true });
   await withFileLock(
     join(cache, 'build.lock'),
@@ -106,6 +111,7 @@ export function isRecentEnough(version: GoVersion): boolean {
 }
 
 async function build(cache: string, dir: string, options: BuildOptions): Promise<void> {
+  await clearOldBuilds(cache);
   const scratch = await mkdtemp(join(cache, 'building-'));
   try {
     await runGoBuild(join(scratch, 'fairlead-testbed'), options);
@@ -115,6 +121,17 @@ async function build(cache: string, dir: string, options: BuildOptions): Promise
     await rename(scratch, dir);
   } finally {
     await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+/** A program is 170 MB: those unused for two weeks go, and what a killed build left. The caller holds the lock. */
+async function clearOldBuilds(cache: string): Promise<void> {
+  const unusedSince = systemClock.now() - KEEP_UNUSED_MS;
+  for (const entry of await readdir(cache, { withFileTypes: true })) {
+    if (!entry.isDirectory()) continue;
+    const path = join(cache, entry.name);
+    const isAbandoned = entry.name.startsWith('building-');
+    if (isAbandoned || (await stat(path)).mtimeMs < unusedSince) await rm(path, { recursive: true, force: true });
   }
 }
 

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { FairleadError, messageOf, waitFor } from '#base';
 import {
@@ -29,8 +30,8 @@ export interface Cluster extends ClusterHandle, AsyncDisposable {
   stop(): Promise<void>;
   /** Stops it if it runs, and starts it again on the same port with the same data; resolves when it is ready. */
   restart(): Promise<void>;
-  /** SIGSTOP: the API server still accepts connections, and answers nothing. */
-  pause(): void;
+  /** SIGSTOP, in force when it resolves (on Linux): the API server still accepts connections, and answers nothing. */
+  pause(): Promise<void>;
   resume(): void;
   /** Kills without waiting; for the moment this process exits. */
   killNow(): void;
@@ -134,8 +135,10 @@ async function prepareCluster(options: ClusterOptions, place: ClusterPlace): Pro
         await until('its nodes can be scheduled on', () => hasReadyNodes(handle, options.nodeCount ?? 2));
       }
     },
-    pause() {
-      for (const one of processes) one.kill('SIGSTOP');
+    async pause() {
+      const stopping = processes;
+      for (const one of stopping) one.kill('SIGSTOP');
+      await waitFor(`cluster ${name} to stand still`, () => stopping.every(isStandingStill), { timeoutMs: 5_000, intervalMs: 2 });
     },
     resume() {
       for (const one of processes) one.kill('SIGCONT');
@@ -146,6 +149,12 @@ async function prepareCluster(options: ClusterOptions, place: ClusterPlace): Pro
     [Symbol.asyncDispose]: () => cluster.stop(),
   };
   return cluster;
+}
+
+/** Whether SIGSTOP has reached it: the kernel delivers it a moment after kill() returns. Elsewhere than on Linux, presumed. */
+function isStandingStill(one: ServerProcess): boolean {
+  if (process.platform !== 'linux' || one.hasEnded()) return true;
+  return /\) T /.test(readFileSync(`/proc/${one.pid}/stat`, 'utf8'));
 }
 
 async function isFound(handle: ClusterHandle, path: string): Promise<boolean> {

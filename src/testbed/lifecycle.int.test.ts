@@ -41,7 +41,7 @@ test(
       pids.push(...Object.values(cluster.pids));
       assert.equal((await cluster.request('GET', '/api/v1/namespaces/default/configmaps/kept')).status, 200);
 
-      cluster.pause();
+      await cluster.pause();
       await assert.rejects(cluster.request('GET', '/readyz', { timeoutMs: 300 }), { code: 'FL_TESTBED_REQUEST' });
       cluster.resume();
       await waitFor('the cluster to answer again', async () => (await cluster.request('GET', '/readyz')).status === 200, {

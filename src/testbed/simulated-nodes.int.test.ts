@@ -163,6 +163,54 @@ test('StatefulSets and DaemonSets roll out', { skip }, async () => {
   }
 });
 
+test('a claim gets a volume, which goes with it, and a LoadBalancer an address', { skip }, async () => {
+  const cluster = await sharedCluster('a');
+  await using namespace = await uniqueNamespace(cluster, 'cloud');
+  await cluster.apply(
+    JSON.stringify({
+      apiVersion: 'v1',
+      kind: 'List',
+      items: [
+        {
+          apiVersion: 'v1',
+          kind: 'PersistentVolumeClaim',
+          metadata: { name: 'data' },
+          spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } },
+        },
+        { apiVersion: 'v1', kind: 'Service', metadata: { name: 'front' }, spec: { type: 'LoadBalancer', ports: [{ port: 80 }] } },
+      ],
+    }),
+    namespace.name,
+  );
+  const path = `/api/v1/namespaces/${namespace.name}`;
+  const claim = `${path}/persistentvolumeclaims/data`;
+  const volume = await waitFor(
+    'the claim to be bound',
+    async () => {
+      const { spec, status } = (await cluster.request('GET', claim)).json() as {
+        spec: { volumeName?: string };
+        status: { phase: string };
+      };
+      return status.phase === 'Bound' ? spec.volumeName : undefined;
+    },
+    { timeoutMs: 30_000 },
+  );
+  await waitFor(
+    'the address',
+    async () => {
+      const service = (await cluster.request('GET', `${path}/services/front`)).json() as {
+        status: { loadBalancer: { ingress?: readonly { ip: string }[] } };
+      };
+      return service.status.loadBalancer.ingress?.[0]?.ip;
+    },
+    { timeoutMs: 30_000 },
+  );
+  await cluster.request('DELETE', claim);
+  const isGone = async (): Promise<boolean> =>
+    (await cluster.request('GET', `/api/v1/persistentvolumes/${volume}`)).status === 404;
+  await waitFor('the volume to be removed', isGone, { timeoutMs: 30_000 });
+});
+
 test('deleting a namespace with pods in it finishes', { skip }, async () => {
   const cluster = await sharedCluster('a');
   const namespace = await uniqueNamespace(cluster, 'ending');

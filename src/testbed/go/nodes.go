@@ -24,7 +24,7 @@ const (
 	heartbeat      = 10 * time.Second
 )
 
-// runNodes registers nodes that are always ready and plays the kubelet of each: see pods.go for what becomes of pods.
+// runNodes registers nodes that are always ready, plays the kubelet of each (pods.go) and the cloud around them (cloud.go).
 func runNodes(args []string) {
 	flags := flag.NewFlagSet("simulated-nodes", flag.ExitOnError)
 	kubeconfig := flags.String("kubeconfig", "", "kubeconfig with the rights of a cluster administrator")
@@ -44,6 +44,7 @@ func runNodes(args []string) {
 		names[i] = fmt.Sprintf("node-%d", i+1)
 	}
 	go runPods(ctx, client, names)
+	go runCloud(ctx, client)
 	for {
 		wait := heartbeat
 		for i, name := range names {
