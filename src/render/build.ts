@@ -1,0 +1,23 @@
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { goBuild, type GoBuildOptions } from '#base';
+
+const sourceDir = join(dirname(fileURLToPath(import.meta.url)), 'wasm');
+
+/**
+ * Builds the renderer module once per content of `src/render/wasm` and Go version, and gives its path. The first build
+ * takes half a minute and needs Go 1.26; later ones are a look into the cache.
+ *
+ * Errors: those of `goBuild`.
+ */
+export function buildRenderer(options: Pick<GoBuildOptions, 'onProgress' | 'log' | 'signal' | 'cacheDir'> = {}): Promise<string> {
+  return goBuild({
+    ...options,
+    name: 'render',
+    sourceDir,
+    // A reactor: functions to call, no main, no standard input.
+    args: ['-buildmode=c-shared', '-trimpath', '-ldflags=-s -w', '.'],
+    env: { GOOS: 'wasip1', GOARCH: 'wasm', CGO_ENABLED: '0' },
+    outName: 'render.wasm',
+  });
+}

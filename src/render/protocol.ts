@@ -1,0 +1,78 @@
+import type { GroupKind, Listing, ObjectId, Recipient, RenderCluster, RenderError, Scope, Stage } from './types.ts';
+
+/** Plane → child. The body is the bytes of the files, one after another. */
+export interface ChildRequest {
+  readonly id: number;
+  /** Passed on to the module. */
+  readonly module: ModuleRequest;
+  readonly recipients: readonly Recipient[];
+  readonly timeMs: number;
+  readonly seed: string;
+  readonly maxSealings: number;
+  readonly maxOutputBytes: number;
+}
+
+/** Child → module; `request` in wasm/render.go. */
+export interface ModuleRequest {
+  readonly engine: string;
+  readonly recurse: boolean;
+  readonly substitute: boolean;
+  readonly cluster: RenderCluster;
+  readonly defaultNamespace: string;
+  readonly sensitiveKinds: readonly GroupKind[];
+  readonly hasRecipients: boolean;
+  readonly files: readonly { readonly path: string; readonly bytes: number }[];
+}
+
+export interface ModuleObject {
+  readonly id: ObjectId;
+  readonly scope: Scope;
+  readonly stage: Stage;
+  readonly wave: number;
+  readonly source: { readonly file: string; readonly line: number };
+  readonly sensitive: boolean;
+  readonly bodyBytes: number;
+  readonly redactedBytes: number;
+}
+
+/** Module → child; `result` in wasm/render.go. */
+export interface ModuleResult {
+  readonly errors: readonly RenderError[];
+  readonly objects: readonly ModuleObject[];
+  readonly readSet: ModuleReadSet;
+}
+
+export interface ModuleReadSet {
+  readonly files: readonly string[];
+  readonly listed: readonly Listing[];
+  readonly variables: readonly string[];
+  readonly clock: boolean;
+  readonly hasSecrets: boolean;
+}
+
+/** An object in an answer; its bytes are in the body, in the order of the objects: body, or redacted and then each sealed. */
+export interface ChildObject extends Omit<ModuleObject, 'bodyBytes' | 'redactedBytes'> {
+  readonly bytes: number;
+  readonly sealed: readonly { readonly equality: string; readonly bytes: number }[];
+}
+
+/** Child → plane. */
+export type ChildAnswer =
+  | { readonly kind: 'ready' }
+  | {
+      readonly kind: 'rendered';
+      readonly id: number;
+      readonly errors: readonly RenderError[];
+      readonly objects: readonly ChildObject[];
+      readonly readSet: ModuleReadSet;
+      readonly randomness: boolean;
+      readonly renderMs: number;
+      readonly sealMs: number;
+    }
+  | {
+      readonly kind: 'died';
+      readonly id: number;
+      readonly ended: 'depth' | 'memory' | 'crash';
+      readonly place?: { readonly file: string; readonly line: number };
+    }
+  | { readonly kind: 'refused'; readonly id: number; readonly error: RenderError };

@@ -1,0 +1,6 @@
+//go:build !wasip1
+
+package main
+
+// Only the tests run natively.
+func main() {}

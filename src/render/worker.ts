@@ -1,0 +1,124 @@
+/**
+ * The renderer child: compiles the module once, then renders one request after another, each in an instance of its own.
+ * It is started with an empty environment, reads requests from standard input, answers on standard output and ends when
+ * its input does. Secrets are in clear in here and nowhere else: what leaves is redacted or sealed.
+ */
+import { readFile } from 'node:fs/promises';
+import { argv, exit, stdin, stdout } from 'node:process';
+import { encodeFrame, FrameReader } from './frame.ts';
+import { runModule, type ModuleOutcome } from './module.ts';
+import type { ChildAnswer, ChildObject, ChildRequest, ModuleObject, ModuleResult } from './protocol.ts';
+import { Sealer } from './seal.ts';
+
+/** Linear memory of an ended instance goes with the garbage collector; above this it is told to come now. */
+const collectAboveBytes = 32 * 1024 * 1024;
+
+const module = await WebAssembly.compile(await readFile(argv[2] ?? ''));
+const reader = new FrameReader({ headerBytes: 16 * 1024 * 1024, bodyBytes: 48 * 1024 * 1024 });
+send({ kind: 'ready' }, []);
+
+for await (const chunk of stdin) {
+  // A stream without an encoding gives buffers.
+  for (const frame of reader.push(chunk as Buffer)) {
+    // The plane is trusted; its header is what child.ts writes.
+    await answer(frame.header as ChildRequest, frame.body);
+  }
+}
+exit(0);
+
+function send(header: ChildAnswer, body: readonly Uint8Array[]): void {
+  for (const part of encodeFrame(header, body)) stdout.write(part);
+}
+
+async function answer(request: ChildRequest, files: Buffer): Promise<void> {
+  const { id } = request;
+  let sealers: Sealer[];
+  try {
+    sealers = request.recipients.map((recipient) => new Sealer(recipient));
+  } catch {
+    const message = 'a recipient is not an age X25519 public key (age1…); enrol the cluster again';
+    send({ kind: 'refused', id, error: { code: 'FL_RENDER_REQUEST', rule: 'recipient', message } }, []);
+    return;
+  }
+  const started = performance.now();
+  const outcome = runModule(module, [moduleHeader(request), files], { timeMs: request.timeMs, seed: request.seed });
+  const renderMs = performance.now() - started;
+  if (outcome.ended !== 'answer') {
+    send({ kind: 'died', id, ended: outcome.ended, ...(outcome.place === undefined ? {} : { place: outcome.place }) }, []);
+  } else await answerRendered(request, sealers, outcome, renderMs);
+  if (outcome.memoryBytes > collectAboveBytes) collect();
+}
+
+function moduleHeader(request: ChildRequest): Buffer {
+  const header = Buffer.from(JSON.stringify(request.module), 'utf8');
+  const length = Buffer.alloc(4);
+  length.writeUInt32LE(header.length);
+  return Buffer.concat([length, header]);
+}
+
+async function answerRendered(
+  request: ChildRequest,
+  sealers: readonly Sealer[],
+  outcome: Extract<ModuleOutcome, { readonly ended: 'answer' }>,
+  renderMs: number,
+): Promise<void> {
+  const { id } = request;
+  // The shape is that of `result` in wasm/render.go.
+  const result = outcome.header as ModuleResult;
+  const sealings = result.objects.filter((object) => object.sensitive).length * sealers.length;
+  const started = performance.now();
+  if (sealings > request.maxSealings) return refuse(id, 'sealings', 'secrets × clusters', request.maxSealings, sealings);
+  const parts: Uint8Array[] = [];
+  const objects: ChildObject[] = [];
+  let at = 0;
+  let total = 0;
+  for (const object of result.objects) {
+    const body = outcome.bodies.subarray(at, at + object.bodyBytes);
+    const redacted = outcome.bodies.subarray(at + object.bodyBytes, at + object.bodyBytes + object.redactedBytes);
+    at += object.bodyBytes + object.redactedBytes;
+    const first = parts.length;
+    const sealed = [];
+    if (object.sensitive) {
+      parts.push(redacted);
+      for (const sealer of sealers) {
+        const { equality, bytes } = await sealer.seal(body);
+        sealed.push({ equality, bytes: bytes.byteLength });
+        parts.push(bytes);
+      }
+      body.fill(0);
+    } else parts.push(body);
+    for (const part of parts.slice(first)) total += part.byteLength;
+    if (total > request.maxOutputBytes)
+      return refuse(id, 'output-size', 'all objects and their sealed copies', request.maxOutputBytes, total);
+    objects.push({ ...facts(object), bytes: parts[first]?.byteLength ?? 0, sealed });
+  }
+  send(
+    {
+      kind: 'rendered',
+      id,
+      errors: result.errors,
+      objects,
+      readSet: result.readSet,
+      randomness: outcome.randomness,
+      renderMs,
+      sealMs: performance.now() - started,
+    },
+    parts,
+  );
+}
+
+function facts(object: ModuleObject): Omit<ModuleObject, 'bodyBytes' | 'redactedBytes'> {
+  const { id, scope, stage, wave, source, sensitive } = object;
+  return { id, scope, stage, wave, source, sensitive };
+}
+
+function refuse(id: number, rule: string, what: string, limit: number, value: number): void {
+  const message = `${what} come to ${value}, more than ${limit}; split the application or its targets`;
+  send({ kind: 'refused', id, error: { code: 'FL_RENDER_LIMIT', rule, message, limit, value } }, []);
+}
+
+/** Present because child.ts starts this with --expose-gc. */
+function collect(): void {
+  const gc = 'gc' in globalThis ? globalThis.gc : undefined;
+  if (typeof gc === 'function') gc();
+}
