@@ -8,7 +8,7 @@ import { Credential } from './kinds/credential.ts';
 import { Delivery } from './kinds/delivery.ts';
 import { Event } from './kinds/event.ts';
 import { GitRepository } from './kinds/git-repository.ts';
-import { AgentIdentity, DesiredStateRow, JoinToken } from './kinds/internal.ts';
+import { AgentIdentity, DesiredStateRow, JoinToken, RenderRow } from './kinds/internal.ts';
 import { Project } from './kinds/project.ts';
 import { Release } from './kinds/release.ts';
 import type { Kind } from './define-kind.ts';
@@ -26,14 +26,16 @@ export * from './kinds/git-repository.ts';
 export * from './kinds/internal.ts';
 export * from './kinds/project.ts';
 export * from './kinds/release.ts';
+export * from './live.ts';
 export * from './objects.ts';
 export * from './reasons.ts';
 export * from './selectors.ts';
 export * from './views.ts';
+export * from './tenancy.ts';
 export * from './wire.ts';
 
 /** Kinds that the plane's API serves, in the order of the reference. */
 export const servedKinds: readonly Kind[] = [Project, Cluster, GitRepository, Credential, Application, Release, Delivery];
 
 /** Every kind that the store holds. */
-export const allKinds: readonly Kind[] = [...servedKinds, Event, JoinToken, AgentIdentity, DesiredStateRow];
+export const allKinds: readonly Kind[] = [...servedKinds, Event, JoinToken, AgentIdentity, DesiredStateRow, RenderRow];

@@ -83,6 +83,24 @@ export const reasons = {
     says: '{url} is over a limit: {what} is {value}, allowed {limit}',
     next: 'make it smaller; what is delivered stays',
   },
+  FL_SOURCE_URL: {
+    area: 'source',
+    actor: 'application owner',
+    says: '{url} cannot be used: {why}',
+    next: 'correct spec.url',
+  },
+  FL_SOURCE_REFUSED: {
+    area: 'source',
+    actor: 'platform team',
+    says: 'what {url} sent was refused: {words}',
+    next: 'repair the repository (git fsck names the object); what is delivered stays',
+  },
+  FL_SOURCE_FILE: {
+    area: 'source',
+    actor: 'application owner',
+    says: '{file} is {what}, which is not read',
+    next: 'put an ordinary file there, or move it out of the path of the Application; clusters keep the last release',
+  },
   FL_SOURCE_PENDING: { area: 'source', actor: 'nobody: it resolves itself', says: 'waiting for the first look at {source}' },
   FL_SOURCE_MISSING: {
     area: 'source',
@@ -178,6 +196,24 @@ export const reasons = {
     actor: 'platform team',
     says: 'the Project {project} does not allow the service account {serviceAccount}',
     next: 'add it to spec.serviceAccount.allowed of the Project, or correct spec.serviceAccountName',
+  },
+  FL_CLAIM_NO_SERVICE_ACCOUNT: {
+    area: 'claim',
+    actor: 'platform team',
+    says: 'the application names no service account, and the Project {project} has no default',
+    next: "set spec.serviceAccount.default of the Project, or agentIdentity for the agent's own rights",
+  },
+  FL_CLAIM_SERVICE_ACCOUNT_NAMESPACE: {
+    area: 'claim',
+    actor: 'application owner',
+    says: 'the service account {serviceAccount} names no namespace, and the application has no defaultNamespace',
+    next: 'write it as namespace/name, or set spec.defaultNamespace',
+  },
+  FL_CLAIM_PROJECT: {
+    area: 'claim',
+    actor: 'platform team',
+    says: 'the Project {project} does not exist',
+    next: 'create it; what is delivered stays',
   },
   FL_CLAIM_CLUSTER: {
     area: 'claim',
@@ -347,6 +383,11 @@ export const reasons = {
   },
 
   // health
+  FL_HEALTH_SETTLING: {
+    area: 'health',
+    actor: 'nobody: it resolves itself',
+    says: 'release {release} is applied in {cluster}: {healthy} of {total} objects are healthy',
+  },
   FL_HEALTH_PROGRESSING: { area: 'health', actor: 'nobody: it resolves itself', says: '{object} in {cluster}: {words}' },
   FL_HEALTH_FAILED: {
     area: 'health',
@@ -443,6 +484,17 @@ export const reasons = {
   },
   FL_AGENT_JOINED: { area: 'agent', actor: 'nobody: it is done', says: 'the agent of {cluster} joined with key {keyId}' },
   FL_AGENT_RETURNED: { area: 'agent', actor: 'nobody: it is done', says: 'the agent of {cluster} came back by its receipt' },
+  FL_AGENT_DETACHED: {
+    area: 'agent',
+    actor: 'nobody: it is done',
+    says: '{cluster} was deleted and its agent is detached: what it runs stays',
+  },
+  FL_RECOVERY_STARTED: {
+    area: 'agent',
+    actor: 'platform team',
+    says: '{cluster} holds {held}, which this plane never issued ({issued} is its newest): the plane goes on from what the cluster proves',
+    next: 'check fairlead status, then: kubectl annotate cluster {cluster} fairlead.dev/confirm-recovery={position}',
+  },
   FL_EVENTS_DROPPED: {
     area: 'agent',
     actor: 'nobody: it is done',
@@ -462,6 +514,23 @@ export interface Reason {
 
 export function reason(code: ReasonCode, args: ReasonArgs, since: string): Reason {
   return { code, args, since };
+}
+
+/** A reason before it is known since when it holds. */
+export interface UntimedReason {
+  readonly code: ReasonCode;
+  readonly args: ReasonArgs;
+}
+
+export function reasonOf(code: ReasonCode, args: ReasonArgs): UntimedReason {
+  return { code, args };
+}
+
+/** Names of the arguments that the sentences of a code use; none for an unknown code. */
+export function argumentsOf(code: string): readonly string[] {
+  if (!isReasonCode(code)) return [];
+  const definition: ReasonDefinition = reasons[code];
+  return [...`${definition.says} ${definition.next ?? ''}`.matchAll(/\{([A-Za-z]+)\}/g)].map((match) => match[1] ?? '');
 }
 
 export function isReasonCode(code: string): code is ReasonCode {

@@ -1,5 +1,13 @@
 import { Type, type Static } from 'typebox';
-import { Conditions, defineKind, LabelSelectorSchema, LocalReference, type ObjectOf, type Violation } from '../define-kind.ts';
+import {
+  Conditions,
+  defineKind,
+  LabelSelectorSchema,
+  LocalReference,
+  StoredReason,
+  type ObjectOf,
+  type Violation,
+} from '../define-kind.ts';
 import { readyMessage, readyStatus } from './columns.ts';
 import { checkReference, GitReference } from './git-repository.ts';
 
@@ -160,6 +168,7 @@ export const Application = defineKind({
     plane: Type.Optional(
       Type.Object({
         release: Type.String({ description: 'Release last applied to the plane.' }),
+        reason: Type.Optional(StoredReason),
         objects: Type.Array(Type.String(), {
           description: 'Objects of the plane that it holds, as Kind/namespace/name.',
           'x-kubernetes-list-type': 'atomic',

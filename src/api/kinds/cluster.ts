@@ -1,5 +1,5 @@
 import { Type, type Static } from 'typebox';
-import { Conditions, defineKind, type ObjectOf } from '../define-kind.ts';
+import { Conditions, defineKind, StoredReason, type ObjectOf } from '../define-kind.ts';
 import { readyMessage, readyStatus } from './columns.ts';
 
 /** Annotation by which a person ends the recovery of a Cluster; its value is `<epoch>.<seq>` of the adopted position. */
@@ -66,6 +66,7 @@ export const Cluster = defineKind({
         adopted: DesiredPosition,
       }),
     ),
+    reason: Type.Optional(StoredReason),
     conditions: Type.Optional(Conditions),
   }),
   columns: [

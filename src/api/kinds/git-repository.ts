@@ -1,5 +1,5 @@
-import { Type } from 'typebox';
-import { Conditions, defineKind, LocalReference, type ObjectOf, type Violation } from '../define-kind.ts';
+import { Type, type Static } from 'typebox';
+import { Conditions, defineKind, LocalReference, StoredReason, type ObjectOf, type Violation } from '../define-kind.ts';
 import { readyMessage, readyStatus } from './columns.ts';
 
 /** Which commit of a repository: exactly one of these. */
@@ -14,6 +14,7 @@ export const GitReference = Type.Object(
   },
   { description: 'Exactly one of branch, tag, semver, commit. Default: branch main.' },
 );
+export type GitReference = Static<typeof GitReference>;
 
 /** A Snapshot: the source at one commit. */
 export const Snapshot = Type.Object({
@@ -24,6 +25,15 @@ export const Snapshot = Type.Object({
   subject: Type.Optional(Type.String({ description: 'First line of the commit message.' })),
   fetchedAt: Type.String({ format: 'date-time', description: 'When the plane first had it.' }),
 });
+export type Snapshot = Static<typeof Snapshot>;
+
+/** What one reference says: `branch main`, `tag v1`, `semver ^1.2`, `commit 8a1f…`. The key of `status.refs`. */
+export function formatReference(ref: GitReference | undefined): string {
+  if (ref?.commit !== undefined) return `commit ${ref.commit}`;
+  if (ref?.semver !== undefined) return `semver ${ref.semver}`;
+  if (ref?.tag !== undefined) return `tag ${ref.tag}`;
+  return `branch ${ref?.branch ?? 'main'}`;
+}
 
 export function checkReference(ref: unknown, field: string): Violation[] {
   const given = typeof ref === 'object' && ref !== null ? Object.keys(ref) : [];
@@ -62,6 +72,21 @@ export const GitRepository = defineKind({
   status: Type.Object({
     observedGeneration: Type.Optional(Type.Integer({ description: 'metadata.generation last acted on.' })),
     snapshot: Type.Optional(Snapshot),
+    refs: Type.Optional(
+      Type.Array(
+        Type.Object({
+          ref: Type.String({ description: 'The reference, such as "tag v1".' }),
+          snapshot: Type.Optional(Snapshot),
+          reason: Type.Optional(StoredReason),
+        }),
+        {
+          maxItems: 100,
+          'x-kubernetes-list-type': 'atomic',
+          description:
+            'Further references that Applications name in spec.source.ref, each with its Snapshot or why there is none.',
+        },
+      ),
+    ),
     conditions: Type.Optional(Conditions),
   }),
   columns: [
