@@ -19,3 +19,11 @@ export {
   type SharedTestbedOptions,
   type UniqueNamespace,
 } from './shared.ts';
+export {
+  startGitServer,
+  type GitCommitOptions,
+  type GitContent,
+  type GitCounters,
+  type GitServer,
+  type GitServerOptions,
+} from './git-server.ts';

@@ -65,3 +65,51 @@ export const DesiredStateRow = defineKind({
   columns: [],
 });
 export type DesiredStateRow = ObjectOf<typeof DesiredStateRow>;
+
+/**
+ * What the newest Release of an Application was rendered from: a later commit that changes nothing of it renders nothing.
+ * Name: the Application's. Written in the same commit as the Release; may be lost (then everything is rendered once more).
+ */
+export const RenderRow = defineKind({
+  kind: 'RenderRow',
+  plural: 'renderrows',
+  scope: 'Namespaced',
+  access: 'internal',
+  description: 'What the newest Release of one Application was rendered from.',
+  spec: Type.Object({
+    applicationUid: Type.String(),
+    /** One per group of clusters with equal input. */
+    groups: Type.Array(
+      Type.Object({
+        /** sha256 over renderer version, path, options and the values of the variables in use. */
+        input: Type.String(),
+        /** Object id of the path's tree. */
+        tree: Type.String(),
+        /** sha256 over the names and object ids of the files that the render read or looked for. */
+        files: Type.String(),
+        /** What it looked for, to compute `files` of another tree. */
+        readSet: Type.Object({
+          files: Type.Array(Type.String()),
+          listed: Type.Array(
+            Type.Object({ suffixes: Type.Array(Type.String()), names: Type.Array(Type.String()), recurse: Type.Boolean() }),
+          ),
+          hasSecrets: Type.Boolean(),
+          /** Whether the commit's time had an influence; then it is part of the key. */
+          clockMs: Type.Optional(Type.Integer()),
+        }),
+        bundles: Type.Array(
+          Type.Object({
+            digest: Type.String(),
+            objects: Type.Integer(),
+            plane: Type.Optional(Type.Boolean()),
+            /** With secrets: cluster → hash of the keys its objects were sealed with; else '' for every cluster. */
+            clusters: Type.Record(Type.String(), Type.String()),
+          }),
+        ),
+      }),
+    ),
+  }),
+  status: Type.Object({}),
+  columns: [],
+});
+export type RenderRow = ObjectOf<typeof RenderRow>;

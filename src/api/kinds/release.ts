@@ -33,6 +33,7 @@ export const Release = defineKind({
         digest: Type.String({ description: 'sha256 of the bundle.' }),
         objects: Type.Integer({ description: 'How many objects it lists.' }),
         clusters: Type.Array(Type.String(), { description: 'Clusters it is for.', 'x-kubernetes-list-type': 'atomic' }),
+        plane: Type.Optional(Type.Boolean({ description: "True for what a target `plane` applies to the plane's own API." })),
       }),
       { 'x-kubernetes-list-type': 'atomic', description: 'One bundle per cluster; clusters with equal content share an entry.' },
     ),
