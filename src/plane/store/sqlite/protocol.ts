@@ -1,0 +1,75 @@
+import type { CommitResult, Fence } from '../types.ts';
+import type { EncodedTransaction } from '../encode.ts';
+import type { PlainError } from './sqlite-errors.ts';
+
+/** What the store's main thread and its writer thread say to each other. */
+
+export interface WriterOptions {
+  readonly path: string;
+  readonly instanceId: string;
+  /** Highest revision that any copy of this database may have given out, from outside the database; 0 for none. */
+  readonly floor: number;
+  /** Revisions must stay below this number until a `limit` message raises it. */
+  readonly limit: number;
+  readonly logMaxBytes: number;
+  readonly logMaxAgeMs: number;
+  readonly kinds: readonly { readonly kind: string; readonly selectable: readonly string[] }[];
+  readonly nowMs: number;
+}
+
+export interface WriterState {
+  readonly instanceId: string;
+  readonly revision: number;
+  readonly oldest: number;
+  readonly gaps: readonly { readonly from: number; readonly to: number }[];
+}
+
+export type Operation =
+  | { readonly op: 'commit'; readonly transaction: EncodedTransaction; readonly fence: Fence | undefined }
+  | { readonly op: 'effectDone'; readonly id: number }
+  | { readonly op: 'effectFailed'; readonly id: number; readonly retryAtMs: number; readonly message: string }
+  | { readonly op: 'acquire'; readonly name: string; readonly ttlMs: number }
+  | { readonly op: 'renew'; readonly name: string; readonly token: number; readonly ttlMs: number }
+  | { readonly op: 'release'; readonly name: string; readonly token: number }
+  | { readonly op: 'pulses'; readonly rows: readonly { readonly kind: string; readonly key: string; readonly value: string }[] }
+  | { readonly op: 'sweep'; readonly digests: readonly string[]; readonly beforeMs: number };
+
+/** By operation: a CommitResult; for acquire a token or when to ask again; for renew whether it is still held; for sweep how many went. */
+export type OperationValue =
+  | CommitResult
+  | { readonly token: number }
+  | { readonly retryAtMs: number }
+  | { readonly held: boolean }
+  | { readonly removed: number }
+  | undefined;
+
+export type Outcome = { readonly ok: true; readonly value: OperationValue } | { readonly ok: false; readonly error: PlainError };
+
+export interface Request {
+  readonly id: number;
+  readonly nowMs: number;
+  readonly operation: Operation;
+}
+
+export type ToWriter =
+  | { readonly type: 'requests'; readonly requests: readonly Request[] }
+  | { readonly type: 'limit'; readonly limit: number }
+  | { readonly type: 'close' };
+
+/** After one group: its outcomes, and where the log stands. */
+export interface GroupDone {
+  readonly type: 'done';
+  readonly ids: readonly number[];
+  readonly outcomes: readonly Outcome[];
+  readonly revision: number;
+  readonly oldest: number;
+  /** Kinds with a change in this group. */
+  readonly kinds: readonly string[];
+}
+
+export type FromWriter =
+  | { readonly type: 'ready'; readonly state: WriterState }
+  | { readonly type: 'failed'; readonly error: PlainError }
+  | { readonly type: 'compacted'; readonly oldest: number }
+  | { readonly type: 'closed' }
+  | GroupDone;
