@@ -175,6 +175,8 @@ export const Application = defineKind({
         }),
       }),
     ),
+    /** Why no newer Release is made, with the arguments of the sentence: every Delivery repeats it. */
+    reason: Type.Optional(StoredReason),
     conditions: Type.Optional(Conditions),
   }),
   columns: [

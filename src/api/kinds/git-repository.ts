@@ -87,6 +87,8 @@ export const GitRepository = defineKind({
         },
       ),
     ),
+    /** Why it is not ready, with the arguments of the sentence. */
+    reason: Type.Optional(StoredReason),
     conditions: Type.Optional(Conditions),
   }),
   columns: [
