@@ -57,6 +57,7 @@ function buildFlags(): string[] {
     `-X ${module}.gitMajor=1`,
     `-X ${module}.gitMinor=36`,
     `-X ${module}.gitTreeState=clean`,
+    `-X ${module}.gitCommit=testbed`,
   ]);
   return ['-trimpath', '-buildvcs=false', '-ldflags', `-s -w ${variables.join(' ')}`];
 }

@@ -90,8 +90,7 @@ export async function sharedCluster(name: 'a' | 'b' | 'c' = 'a'): Promise<Cluste
 }
 
 function attach(file: string, name: string): ClusterHandle {
-  // Written by startShared of the same version.
-  const record = JSON.parse(readFileSync(file, 'utf8')) as TestbedRecord;
+  const record = readRecord(file);
   const cluster = record.clusters.find((one) => one.name === name);
   if (cluster === undefined) {
     throw new FairleadError('FL_TESTBED_NAME', `the testbed in ${file} has no cluster named ${name}; start it with one`, {
@@ -99,6 +98,21 @@ function attach(file: string, name: string): ClusterHandle {
     });
   }
   return clusterHandle(cluster, record.program);
+}
+
+function readRecord(file: string): TestbedRecord {
+  try {
+    // Written by startShared of the same version.
+    const record = JSON.parse(readFileSync(file, 'utf8')) as TestbedRecord;
+    process.kill(record.pid, 0);
+    return record;
+  } catch (cause) {
+    throw new FairleadError(
+      'FL_TESTBED_GONE',
+      `${SHARED_TESTBED_VARIABLE} names ${file}, and no testbed runs there; start it again or unset the variable`,
+      { kind: 'unavailable', retryable: false, cause },
+    );
+  }
 }
 
 export interface UniqueNamespace extends AsyncDisposable {
