@@ -45,8 +45,8 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   agent: ['base', 'api', 'kube'],
   console: ['api'],
   testbed: ['base', 'api', 'kube'],
-  'testbed/demo': ['base', 'api', 'kube', 'testbed', 'plane', 'agent'],
-  cli: ['base', 'api', 'kube', 'render', 'plane', 'agent', 'testbed'],
+  'testbed/demo': ['base', 'api', 'kube', 'render', 'console', 'testbed', 'plane', 'agent'],
+  cli: ['base', 'api', 'kube', 'render', 'console', 'plane', 'agent', 'testbed'],
 };
 
 function roomOf(path: string): string {

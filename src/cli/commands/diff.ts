@@ -1,0 +1,44 @@
+import type { DiffView } from '#api';
+import type { Plane } from '../connect.ts';
+import { count, printable, show, type Io, type OutputFormat } from '../output.ts';
+import type { Target } from '../targets.ts';
+
+/** `fairlead diff APP --commit REF`: what a commit would change, per cluster, rendered by the plane. Exit code 3 when it would change something. */
+export async function diff(
+  plane: Plane,
+  io: Io,
+  target: Target,
+  commit: string | undefined,
+  output: OutputFormat,
+): Promise<number> {
+  const view = await plane.view<DiffView>(
+    `diff/${encodeURIComponent(target.key.namespace)}/${encodeURIComponent(target.key.name)}`,
+    { commit },
+  );
+  show(io, output, {
+    value: view,
+    table: () => draw(view),
+    names: () => view.groups.flatMap((g) => (g.changes.length === 0 ? [] : g.clusters.map((c) => `cluster/${c}`))),
+  });
+  for (const error of view.errors) io.err(`fairlead: ${printable(error)}\n`);
+  if (view.errors.length > 0) return 1;
+  return view.groups.some((group) => group.changes.length > 0) ? 3 : 0;
+}
+
+function draw(view: DiffView): string {
+  const out = [`${view.application}: ${view.commit.slice(0, 10)} against ${view.against ?? 'nothing'}\n`];
+  for (const group of view.groups) {
+    out.push(
+      `\n${group.clusters.join(', ')}: ${group.changes.length === 0 ? 'no change' : count(group.changes.length, 'object')} (${group.unchanged} unchanged)\n`,
+    );
+    for (const change of group.changes) {
+      const mark = change.change === 'added' ? '+' : change.change === 'removed' ? '-' : '~';
+      out.push(`  ${mark} ${change.id.kind}/${change.id.namespace === '' ? '' : `${change.id.namespace}/`}${change.id.name}\n`);
+      for (const field of change.fields) {
+        if (field.before !== undefined) out.push(`      - ${printable(`${field.path}: ${field.before}`)}\n`);
+        if (field.after !== undefined) out.push(`      + ${printable(`${field.path}: ${field.after}`)}\n`);
+      }
+    }
+  }
+  return out.join('');
+}

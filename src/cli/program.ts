@@ -1,0 +1,183 @@
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { FairleadError, messageOf } from '#base';
+import { connect, findKubeconfig, type Plane } from './connect.ts';
+import { outputFormats, type Io, type OutputFormat } from './output.ts';
+import { parseTarget } from './targets.ts';
+
+/** ok, failure, wrong use, not what Git says (or: there is a difference). */
+export const exitCodes = { ok: 0, failure: 1, usage: 2, drift: 3 } as const;
+
+interface Common {
+  readonly kubeconfig?: string;
+  readonly project: string;
+  readonly output: OutputFormat;
+}
+
+const VERSION = '0.1.0';
+
+/** Runs one command line; answers the exit code. Never throws, never exits the process. */
+export async function runCli(argv: readonly string[], io: Io): Promise<number> {
+  let code: number = exitCodes.ok;
+  const program = new Command('fairlead')
+    .description('One management plane for a fleet of Kubernetes clusters.')
+    .version(VERSION)
+    .exitOverride()
+    .showHelpAfterError('(fairlead help COMMAND tells more)')
+    .configureOutput({ writeOut: io.out, writeErr: io.err });
+
+  /** A command that talks to a plane. */
+  function ask(
+    definition: string,
+    description: string,
+    run: (plane: Plane, common: Common, args: readonly string[], options: Readonly<Record<string, unknown>>) => Promise<number>,
+  ): Command {
+    return program
+      .command(definition)
+      .description(description)
+      .option('--kubeconfig <file>', 'admin.kubeconfig of the plane (or FAIRLEAD_KUBECONFIG)')
+      .option('-n, --project <project>', 'project (namespace on the plane)', 'default')
+      .addOption(new Option('-o, --output <format>', 'output').choices([...outputFormats]).default('table'))
+      .action(async (...given: unknown[]) => {
+        // commander hands over the arguments, the options and the command, in this order.
+        const command = given.at(-1) as Command;
+        const options = command.opts<Common & Record<string, unknown>>();
+        const plane = await connect({ kubeconfig: options.kubeconfig, env: io.env, cwd: io.cwd });
+        try {
+          code = await run(plane, options, command.args, options);
+        } finally {
+          plane.close();
+        }
+      });
+  }
+
+  program
+    .command('plane')
+    .description('run the plane: its API, its controllers and the console')
+    .argument('[action]', '"adopt": accept a database that these keys do not know')
+    .option('--data <dir>', 'directory for the database, the keys and the sources', '.data/plane')
+    .option('--listen <host:port>', 'address of the API (TLS)', '127.0.0.1:8443')
+    .option('--console <host:port|off>', 'address of the console (plain HTTP, loopback only)', '127.0.0.1:8080')
+    .option('--external-url <url>', 'URL under which agents and people reach the API; default: the listen address')
+    .option('--tls-name <name...>', 'further names of the certificate')
+    .option('--allow-file-urls', 'let repositories use file:// URLs (for trying things out)')
+    .option('--allow-http-urls', 'let repositories use http:// URLs on loopback (for trying things out)')
+    .addOption(new Option('--log-level <level>', 'what to log').choices(['debug', 'info', 'warn', 'error']).default('info'))
+    .action(async (action: string | undefined, options: Record<string, unknown>) => {
+      const { planeCommand } = await import('./commands/plane.ts');
+      code = await planeCommand(io, action, options);
+    });
+
+  program
+    .command('agent')
+    .description('run an agent beside a cluster')
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .helpOption(false)
+    .action(async (_options: unknown, command: Command) => {
+      const { runAgentCommand } = await import('#agent');
+      code = await runAgentCommand(command.args, io);
+    });
+
+  ask(
+    'enroll <cluster>',
+    'create a cluster if needed and print a join token for its agent',
+    async (plane, common, [name = ''], options) => {
+      const { enroll } = await import('./commands/enroll.ts');
+      return enroll(plane, io, name, options['label'] as string[], options['ttl'] as number | undefined, common.output);
+    },
+  )
+    .option('-l, --label <key=value>', 'label of the cluster; may be repeated', collect, [])
+    .option('--ttl <duration>', 'how long the token is good for, at most 1h', seconds);
+
+  program
+    .command('kubeconfig')
+    .description('print the path of the kubeconfig of the plane, or the file itself with --raw')
+    .option('--kubeconfig <file>', 'admin.kubeconfig of the plane (or FAIRLEAD_KUBECONFIG)')
+    .option('--raw', 'print the file')
+    .action(async (options: { kubeconfig?: string; raw?: boolean }) => {
+      const path = findKubeconfig({ kubeconfig: options.kubeconfig, env: io.env, cwd: io.cwd });
+      if (options.raw === true) {
+        const { readFile } = await import('node:fs/promises');
+        io.out(await readFile(path, 'utf8'));
+      } else io.out(`${path}\n`);
+    });
+
+  ask(
+    'status',
+    'one verdict, and everything that is not what Git says (exit code 3 if anything is not)',
+    async (plane, common, _args, options) => {
+      const { status } = await import('./commands/status.ts');
+      const where = options['where'] as string | undefined;
+      return status(plane, io, {
+        output: common.output,
+        ...(where === undefined ? {} : { where }),
+        ...(options['allProjects'] === true || common.project === 'default' ? {} : { project: common.project }),
+        wait: options['wait'] === true,
+        timeoutMs: (options['timeout'] as number) * 1000,
+      });
+    },
+  )
+    .option('-A, --all-projects', 'every project')
+    .option('--where <selector>', 'label selector on clusters, such as env=prod')
+    .option('--wait', 'wait until every delivery is what Git says')
+    .option('--timeout <duration>', 'how long to wait', seconds, 300);
+
+  ask(
+    'tree <application> [cluster]',
+    'the objects of an application on each cluster',
+    async (plane, common, [name = '', cluster]) => {
+      const { tree } = await import('./commands/tree.ts');
+      return tree(plane, io, parseTarget(name, common.project), cluster, common.output);
+    },
+  );
+
+  ask(
+    'diff <application>',
+    'what a commit would change, per cluster, rendered (exit code 3 if anything)',
+    async (plane, common, [name = ''], options) => {
+      const { diff } = await import('./commands/diff.ts');
+      return diff(plane, io, parseTarget(name, common.project), options['commit'] as string | undefined, common.output);
+    },
+  ).option('--commit <ref>', 'branch, tag or commit; default: what the source is at now');
+
+  ask(
+    'why <target> [cluster]',
+    'why an application, a delivery or a cluster is as it is (exit code 3 if not ready)',
+    async (plane, common, [name = '', cluster]) => {
+      const { why } = await import('./commands/why.ts');
+      return why(plane, io, parseTarget(name, common.project), cluster, common.output);
+    },
+  );
+
+  for (const [verb, description] of [
+    ['suspend', 'make no new releases (application), do not read (gitrepo), assign nothing (cluster)'],
+    ['resume', 'undo suspend'],
+    ['reconcile', 'look again now'],
+  ] as const) {
+    ask(`${verb} <target>`, description, async (plane, common, [name = '']) => {
+      const { reconcile, setSuspended } = await import('./commands/change.ts');
+      const target = parseTarget(name, common.project);
+      return verb === 'reconcile' ? reconcile(plane, io, target) : setSuspended(plane, io, target, verb === 'suspend');
+    });
+  }
+
+  try {
+    await program.parseAsync([...argv], { from: 'user' });
+    return code;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+    io.err(`fairlead: ${messageOf(error)}\n`);
+    return error instanceof FairleadError && error.code.startsWith('FL_CLI_') ? exitCodes.usage : exitCodes.failure;
+  }
+}
+
+function collect(value: string, previous: string[]): string[] {
+  return [...previous, value];
+}
+
+/** `90`, `90s`, `15m`, `1h` as seconds. */
+function seconds(text: string): number {
+  const match = /^(\d+)(s|m|h)?$/.exec(text);
+  if (match === null) throw new InvalidArgumentError('write a duration such as 90s, 15m or 1h');
+  return Number(match[1]) * { s: 1, m: 60, h: 3600 }[(match[2] ?? 's') as 's' | 'm' | 'h'];
+}

@@ -1,0 +1,91 @@
+import { Link, Outlet, useRouterState } from '@tanstack/react-router';
+import { useState } from 'react';
+import { useLive } from '../live.ts';
+import { applyTheme, currentTheme, type Theme } from '../theme.ts';
+import { ageText, useNow } from './time.tsx';
+
+const pages = [
+  ['/', 'Fleet'],
+  ['/applications', 'Applications'],
+  ['/clusters', 'Clusters'],
+  ['/activity', 'Activity'],
+] as const;
+
+export function Frame(): React.ReactNode {
+  const isLogin = useRouterState({ select: (state) => state.location.pathname === '/login' });
+  return (
+    <>
+      <a className="skip" href="#main">
+        Skip to content
+      </a>
+      <header className="top">
+        <Link to="/" className="brand">
+          <img src={new URL('../icon.svg', import.meta.url).href} alt="" width="24" height="24" />
+          Fairlead
+        </Link>
+        {isLogin ? null : (
+          <nav aria-label="Pages">
+            {pages.map(([to, title]) => (
+              <Link
+                key={to}
+                to={to}
+                activeOptions={{ exact: to === '/', includeSearch: false }}
+                activeProps={{ 'aria-current': 'page' }}
+              >
+                {title}
+              </Link>
+            ))}
+          </nav>
+        )}
+        <span className="spacer" />
+        {isLogin ? null : <Contact />}
+        <ThemeSwitch />
+      </header>
+      <main id="main" tabIndex={-1}>
+        <Outlet />
+      </main>
+    </>
+  );
+}
+
+/** Green while doorbells come; amber with the time of the last contact when the line is lost. */
+function Contact(): React.ReactNode {
+  const live = useLive();
+  const now = useNow();
+  return (
+    <span className={live.connected ? 'contact contact-live' : 'contact contact-lost'} role="status">
+      <span className="dot" aria-hidden="true" />
+      {live.connected ? 'live' : `no contact for ${ageText(live.lastHeardMs, now)}; showing the last known state`}
+    </span>
+  );
+}
+
+const next: Readonly<Record<Theme, Theme>> = { system: 'light', light: 'dark', dark: 'system' };
+
+function ThemeSwitch(): React.ReactNode {
+  const [theme, setTheme] = useState(currentTheme);
+  return (
+    <button
+      type="button"
+      className="quiet"
+      onClick={() => {
+        applyTheme(next[theme]);
+        setTheme(next[theme]);
+      }}
+      aria-label={`Theme: ${theme}. Switch to ${next[theme]}`}
+    >
+      {theme === 'system' ? 'Auto' : theme === 'light' ? 'Light' : 'Dark'}
+    </button>
+  );
+}
+
+export function NotFound(): React.ReactNode {
+  return (
+    <section className="empty">
+      <h1>Nothing lives here</h1>
+      <p>
+        The address names no page. <Link to="/">Back to the fleet</Link>
+      </p>
+    </section>
+  );
+}

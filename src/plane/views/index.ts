@@ -1,0 +1,8 @@
+/**
+ * views: read-only aggregates for the console and the CLI (`/views/v1`) and the doorbells that tell when to ask again
+ * (`/live`). It keeps a small mirror of the fleet in memory and never writes anything.
+ */
+export * from './detail-views.ts';
+export * from './fleet-index.ts';
+export * from './fleet-view.ts';
+export * from './state.ts';
