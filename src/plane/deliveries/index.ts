@@ -1,0 +1,11 @@
+/**
+ * deliveries: the verdict on every Delivery, one Application on one Cluster. `decide` is the one place that says whether it
+ * is ready and why not; the controller writes that when it changes. Guarantees: nothing is ready unless reported for the
+ * wanted release and bundle, and every surface says the same sentence. It assigns nothing (rollouts do) and talks to no
+ * agent.
+ */
+export * from './admit.ts';
+export { candidatesOf, type Candidate } from './candidates.ts';
+export { decide, differenceOf, type DeliveryStatus } from './decide.ts';
+export * from './facts.ts';
+export * from './why.ts';
