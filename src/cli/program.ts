@@ -18,6 +18,21 @@ const VERSION = '0.1.0';
 /** Runs one command line; answers the exit code. Never throws, never exits the process. */
 export async function runCli(argv: readonly string[], io: Io): Promise<number> {
   let code: number = exitCodes.ok;
+  const program = buildProgram(io, (answer) => {
+    code = answer;
+  });
+  try {
+    await program.parseAsync([...argv], { from: 'user' });
+    return code;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+    io.err(`fairlead: ${messageOf(error)}\n`);
+    return error instanceof FairleadError && error.code.startsWith('FL_CLI_') ? exitCodes.usage : exitCodes.failure;
+  }
+}
+
+/** The whole command line; also what its reference is generated from. */
+export function buildProgram(io: Io, answer: (code: number) => void): Command {
   const program = new Command('fairlead')
     .description('One management plane for a fleet of Kubernetes clusters.')
     .version(VERSION)
@@ -43,7 +58,7 @@ export async function runCli(argv: readonly string[], io: Io): Promise<number> {
         const options = command.opts<Common & Record<string, unknown>>();
         const plane = await connect({ kubeconfig: options.kubeconfig, env: io.env, cwd: io.cwd });
         try {
-          code = await run(plane, options, command.args, options);
+          answer(await run(plane, options, command.args, options));
         } finally {
           plane.close();
         }
@@ -64,7 +79,7 @@ export async function runCli(argv: readonly string[], io: Io): Promise<number> {
     .addOption(new Option('--log-level <level>', 'what to log').choices(['debug', 'info', 'warn', 'error']).default('info'))
     .action(async (action: string | undefined, options: Record<string, unknown>) => {
       const { planeCommand } = await import('./commands/plane.ts');
-      code = await planeCommand(io, action, options);
+      answer(await planeCommand(io, action, options));
     });
 
   program
@@ -75,7 +90,7 @@ export async function runCli(argv: readonly string[], io: Io): Promise<number> {
     .helpOption(false)
     .action(async (_options: unknown, command: Command) => {
       const { runAgentCommand } = await import('#agent');
-      code = await runAgentCommand(command.args, io);
+      answer(await runAgentCommand(command.args, io));
     });
 
   ask(
@@ -161,14 +176,7 @@ export async function runCli(argv: readonly string[], io: Io): Promise<number> {
     });
   }
 
-  try {
-    await program.parseAsync([...argv], { from: 'user' });
-    return code;
-  } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
-    io.err(`fairlead: ${messageOf(error)}\n`);
-    return error instanceof FairleadError && error.code.startsWith('FL_CLI_') ? exitCodes.usage : exitCodes.failure;
-  }
+  return program;
 }
 
 function collect(value: string, previous: string[]): string[] {
