@@ -1,0 +1,180 @@
+import { FairleadError, messageOf, type ErrorKind } from '#base';
+import { isRecord, itemsOf, numberOf, textOf } from './objects.ts';
+import { redactMessage } from './redact.ts';
+
+export interface StatusCause {
+  readonly reason: string;
+  readonly message: string;
+  readonly field: string;
+}
+
+export interface StatusFacts {
+  readonly status: number;
+  readonly reason: string;
+  /** The API server's own words, redacted and at most 1 KiB. */
+  readonly message: string;
+  readonly causes: readonly StatusCause[];
+  readonly retryAfterMs: number | undefined;
+}
+
+/** An answer of the API server other than 2xx: `metav1.Status` with a stable code of ours (`FL_KUBE_…`). */
+export class KubeStatusError extends FairleadError {
+  readonly status: number;
+  /** `metav1.StatusReason`: `Conflict`, `Invalid`, … or '' when the answer was no Status. */
+  readonly reason: string;
+  /** The API server's own words. */
+  readonly said: string;
+  readonly causes: readonly StatusCause[];
+
+  constructor(facts: StatusFacts, request: string) {
+    const { code, kind, retryable } = classify(facts);
+    super(code, `${request}: ${facts.message === '' ? `status ${facts.status}` : facts.message}`, {
+      kind,
+      retryable: retryable || facts.retryAfterMs !== undefined,
+      ...(facts.retryAfterMs === undefined ? {} : { retryAfterMs: facts.retryAfterMs }),
+      details: { status: facts.status, reason: facts.reason },
+    });
+    this.status = facts.status;
+    this.reason = facts.reason;
+    this.said = facts.message;
+    this.causes = facts.causes;
+  }
+}
+
+interface Verdict {
+  readonly code: string;
+  readonly kind: ErrorKind;
+  readonly retryable: boolean;
+}
+
+function classify(facts: StatusFacts): Verdict {
+  const verdict = (code: string, kind: ErrorKind, retryable = false): Verdict => ({ code, kind, retryable });
+  const has = (reason: string): boolean => facts.causes.some((cause) => cause.reason === reason);
+  const { status, reason, message } = facts;
+  switch (status) {
+    case 400:
+      // An admission webhook may answer any 4xx, and says so only in its words.
+      return /^admission webhook .* denied the request/.test(message)
+        ? verdict('FL_KUBE_ADMISSION_DENIED', 'denied')
+        : verdict('FL_KUBE_BAD_REQUEST', 'invalid');
+    case 401:
+      return verdict('FL_KUBE_UNAUTHENTICATED', 'unauthenticated');
+    case 403:
+      if (has('NamespaceTerminating')) return verdict('FL_KUBE_NAMESPACE_TERMINATING', 'conflict', true);
+      if (/exceeded quota/.test(message)) return verdict('FL_KUBE_QUOTA', 'denied');
+      if (/^admission webhook .* denied the request|ValidatingAdmissionPolicy|violates PodSecurity/.test(message)) {
+        return verdict('FL_KUBE_ADMISSION_DENIED', 'denied');
+      }
+      return verdict('FL_KUBE_FORBIDDEN', 'denied');
+    case 404:
+      return verdict('FL_KUBE_NOT_FOUND', 'not-found');
+    case 409:
+      if (has('FieldManagerConflict')) return verdict('FL_KUBE_FIELD_CONFLICT', 'conflict');
+      if (reason === 'AlreadyExists') return verdict('FL_KUBE_EXISTS', 'conflict');
+      return verdict('FL_KUBE_CONFLICT', 'conflict', true);
+    case 410:
+      return verdict('FL_KUBE_EXPIRED', 'conflict', true);
+    case 413:
+      return verdict('FL_KUBE_REQUEST_TOO_LARGE', 'too-large');
+    case 415:
+    case 405:
+      return verdict('FL_KUBE_UNSUPPORTED', 'invalid');
+    case 422:
+      return facts.causes.some((cause) => /immutable|may not be changed|updates to .* are forbidden/.test(cause.message)) ||
+        /field is immutable|updates to .* are forbidden/.test(message)
+        ? verdict('FL_KUBE_IMMUTABLE', 'invalid')
+        : verdict('FL_KUBE_INVALID', 'invalid');
+    case 429:
+      return verdict('FL_KUBE_THROTTLED', 'unavailable', true);
+    case 500:
+      if (/failed calling webhook/.test(message)) return verdict('FL_KUBE_WEBHOOK_FAILED', 'unavailable', true);
+      return verdict('FL_KUBE_SERVER', 'unavailable', true);
+    case 503:
+    case 504:
+      return verdict(reason === 'Timeout' ? 'FL_KUBE_SERVER_TIMEOUT' : 'FL_KUBE_UNAVAILABLE', 'unavailable', true);
+    default:
+      return status >= 500 ? verdict('FL_KUBE_SERVER', 'unavailable', true) : verdict('FL_KUBE_REFUSED', 'invalid');
+  }
+}
+
+/** Reads `metav1.Status` out of an answer; anything else becomes its first words. `request` is `GET /api/v1/…` for the message. */
+export function statusError(request: string, status: number, retryAfter: string | undefined, body: Buffer): KubeStatusError {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(body.toString('utf8'));
+  } catch {
+    parsed = undefined;
+  }
+  return new KubeStatusError(statusFacts(parsed, status, parseRetryAfter(retryAfter), body.toString('utf8', 0, 300)), request);
+}
+
+/** The facts of a Status object, also of one inside a watch's ERROR event. */
+export function statusFacts(value: unknown, status: number, retryAfterMs: number | undefined, otherwise = ''): StatusFacts {
+  if (!isRecord(value) || value['kind'] !== 'Status') {
+    return { status, reason: '', message: redactMessage(otherwise), causes: [], retryAfterMs };
+  }
+  const details = isRecord(value['details']) ? value['details'] : {};
+  // A message about a Secret may quote its values.
+  const about = textOf(details['kind']) ?? '';
+  const seconds = numberOf(details['retryAfterSeconds']);
+  return {
+    status: numberOf(value['code']) ?? status,
+    reason: textOf(value['reason']) ?? '',
+    message: redactMessage(textOf(value['message']) ?? '', { kind: about }),
+    causes: itemsOf(details['causes'])
+      .slice(0, 50)
+      .filter((cause) => isRecord(cause))
+      .map((cause) => ({
+        reason: textOf(cause['reason']) ?? '',
+        message: redactMessage(textOf(cause['message']) ?? '', { kind: about }),
+        field: textOf(cause['field']) ?? '',
+      })),
+    retryAfterMs: retryAfterMs ?? (seconds === undefined || seconds <= 0 ? undefined : seconds * 1000),
+  };
+}
+
+/** Seconds only, as Kubernetes sends it; at most an hour is believed. */
+export function parseRetryAfter(header: string | undefined): number | undefined {
+  if (header === undefined || !/^[0-9]{1,9}$/.test(header.trim())) return undefined;
+  return Math.min(Number(header), 3600) * 1000;
+}
+
+export interface FieldConflict {
+  readonly manager: string;
+  /** As the API server writes it: `.spec.replicas`. */
+  readonly field: string;
+}
+
+/** Who holds the fields a server-side apply without force could not take. */
+export function fieldConflicts(error: unknown): FieldConflict[] {
+  if (!(error instanceof KubeStatusError)) return [];
+  return error.causes
+    .filter((cause) => cause.reason === 'FieldManagerConflict')
+    .map((cause) => ({ manager: /^conflict with "([^"]*)"/.exec(cause.message)?.[1] ?? '', field: cause.field }));
+}
+
+export function hasStatus(error: unknown, ...statuses: readonly number[]): boolean {
+  return error instanceof KubeStatusError && statuses.includes(error.status);
+}
+
+/** 504 for a resourceVersion the server has not seen yet (another replica, or a restored etcd). */
+export function isTooLargeResourceVersion(error: unknown): boolean {
+  return (
+    error instanceof KubeStatusError &&
+    (error.causes.some((cause) => cause.reason === 'ResourceVersionTooLarge') || /Too large resource version/.test(error.said))
+  );
+}
+
+/** What happened below HTTP. */
+export function transportError(request: string, cause: unknown): FairleadError {
+  if (cause instanceof FairleadError) return cause;
+  const text = messageOf(cause);
+  const code = typeof cause === 'object' && cause !== null && 'code' in cause ? String(cause.code) : '';
+  if (/^(CERT_|ERR_TLS|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO)|certificate/i.test(code) || /certificate/.test(text)) {
+    return new FairleadError('FL_KUBE_TLS', `${request}: ${text}; check the certificate authority of the cluster access`, {
+      kind: 'unavailable',
+      cause,
+    });
+  }
+  return new FairleadError('FL_KUBE_UNREACHABLE', `${request}: ${text}`, { kind: 'unavailable', cause });
+}
