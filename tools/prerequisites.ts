@@ -1,4 +1,5 @@
 import { exec, FairleadError, messageOf } from '#base';
+import { CHROMIUM_VARIABLE, ensureChromium } from './chromium.ts';
 import { SHARED_TESTBED_VARIABLE, startShared, TESTBED_MISSING_VARIABLE } from '#testbed';
 
 /** What tests against real parts need from the machine: says what it installs, names what it cannot have. */
@@ -22,21 +23,24 @@ export async function preparePrerequisites(): Promise<PreparedParts> {
   const missing: string[] = [];
   const git = await checkGit();
   if (git !== undefined) missing.push(git);
+  const chromium = ensureChromium(say);
+  if (chromium === undefined) missing.push('Chromium');
+  const browser = chromium === undefined ? {} : { [CHROMIUM_VARIABLE]: chromium };
   const running = process.env[SHARED_TESTBED_VARIABLE];
   if (running !== undefined && running !== '') {
     say(`testbed: using the running one in ${running}`);
-    return { env: { [SHARED_TESTBED_VARIABLE]: running }, missing, stop: () => Promise.resolve() };
+    return { env: { ...browser, [SHARED_TESTBED_VARIABLE]: running }, missing, stop: () => Promise.resolve() };
   }
   try {
     const started = performance.now();
     const shared = await startShared({ clusters: ['a', 'b', 'c'], nodes: 'simulated', onProgress: say });
     say(`testbed: three control planes are ready after ${((performance.now() - started) / 1000).toFixed(1)} s`);
-    return { env: { ...shared.env }, missing, stop: () => shared.stop() };
+    return { env: { ...browser, ...shared.env }, missing, stop: () => shared.stop() };
   } catch (error) {
     if (!(error instanceof FairleadError && error.code === 'FL_TESTBED_GO')) throw error;
     say(`missing: ${error.message}`);
     return {
-      env: { [TESTBED_MISSING_VARIABLE]: error.message },
+      env: { ...browser, [TESTBED_MISSING_VARIABLE]: error.message },
       missing: [...missing, error.message],
       stop: () => Promise.resolve(),
     };
