@@ -170,7 +170,7 @@ export interface DeliveryView extends DeliveryCell {
     readonly code: string;
     readonly sentence: string;
     readonly actor: string;
-    readonly since: string;
+    readonly since: string | undefined;
   }[];
   readonly counts:
     | {
@@ -189,7 +189,7 @@ export interface DeliveryView extends DeliveryCell {
 export interface ObjectView {
   readonly revision: number;
   readonly row: ObjectRow;
-  /** As rendered, YAML. */
+  /** As rendered, canonical JSON; undefined for what is sealed to the cluster. */
   readonly wanted: string | undefined;
 }
 

@@ -1,7 +1,6 @@
 import {
   actorOf,
   Application,
-  areaOf,
   Bundle,
   Cluster,
   Delivery,
@@ -31,9 +30,7 @@ import { compareStates } from './state.ts';
 /** What a cluster's agent said last, from the agents room. */
 export interface LastReports {
   delivery(cluster: string, project: string, application: string): DeliveryReport | undefined;
-  cluster(
-    cluster: string,
-  ):
+  cluster(cluster: string):
     | {
         readonly agent: readonly WireReason[];
         readonly orphaned: readonly { readonly project: string; readonly application: string; readonly objects: number }[];
@@ -42,8 +39,16 @@ export interface LastReports {
   lastContact(cluster: string): string | undefined;
 }
 
-/** Every reason that holds for a delivery, in the fixed precedence, from the deliveries room. */
-export type Explain = (delivery: Delivery) => Promise<readonly WireReason[]>;
+/** Every reason that holds for a delivery, in the fixed precedence, the verdict first; from the deliveries room. */
+export type Explain = (delivery: Delivery) => Promise<readonly ExplainedReason[]>;
+
+export interface ExplainedReason {
+  readonly area: string;
+  readonly code: string;
+  readonly sentence: string;
+  readonly actor: string;
+  readonly since: string | undefined;
+}
 
 export interface DetailSources {
   readonly index: FleetIndex;
@@ -148,13 +153,7 @@ export async function deliveryView(
           },
     applied: delivery.status?.applied,
     journey: delivery.status?.journey,
-    why: why.map((reason) => ({
-      area: isReasonCode(reason.code) ? areaOf(reason.code) : 'agent',
-      code: reason.code,
-      sentence: say(reason),
-      actor: isReasonCode(reason.code) ? actorOf(reason.code) : 'platform team',
-      since: reason.since,
-    })),
+    why: why.map(({ area, code, sentence, actor, since }) => ({ area, code, sentence, actor, since })),
     counts: delivery.status?.objects,
     objects: wanted === undefined ? [] : await objectRows(from.store, wanted.bundle, wanted.release, report),
     events: events.items,

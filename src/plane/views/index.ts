@@ -5,4 +5,6 @@
 export * from './detail-views.ts';
 export * from './fleet-index.ts';
 export * from './fleet-view.ts';
+export * from './live.ts';
+export { viewsRoutes, type ViewsOptions } from './routes.ts';
 export * from './state.ts';

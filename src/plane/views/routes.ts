@@ -1,0 +1,146 @@
+import { FairleadError } from '#base';
+import { Application, Cluster, Delivery, type DiffView, type Kind, type Requirement } from '#api';
+import { jsonResponse, type Attributes, type HttpRequest, type HttpResponse, type RequestHead, type Route } from '#plane/http';
+import { activityView, applicationView, clusterView, deliveryView, objectView, type DetailSources } from './detail-views.ts';
+import { applicationsView, clustersView, fleetView, type PageQuery } from './fleet-view.ts';
+
+export interface ViewsOptions extends DetailSources {
+  /** kubectl's selector grammar; throws for what is none. */
+  readonly parseSelector: (text: string) => readonly Requirement[];
+  readonly isFrozen: () => boolean;
+  /** What a commit would change, from the applications room. */
+  readonly diff: (
+    project: string,
+    application: string,
+    commit: string | undefined,
+    signal: AbortSignal,
+  ) => Promise<DiffView | undefined>;
+}
+
+const defaultLimit = 500;
+const maxLimit = 5000;
+
+/** `/views/v1`. Every route asks for the right to read the kind that it aggregates. */
+export function viewsRoutes(options: ViewsOptions): readonly Route[] {
+  const { index, now } = options;
+  return [
+    view('fleet', reads(Delivery, 'list'), (request) => {
+      const query = {
+        group: request.query.get('group') ?? '',
+        where: selector(request),
+        project: request.query.get('project') ?? undefined,
+        limit: limitOf(request, 2000),
+      };
+      return fleetView(index, query, now(), options.isFrozen());
+    }),
+    view('applications', reads(Application, 'list'), (request) => applicationsView(index, pageOf(request), now())),
+    view('applications/:project/:name', reads(Application, 'get'), ({ params }) =>
+      applicationView(options, part(params, 'project'), part(params, 'name')),
+    ),
+    view('clusters', reads(Cluster, 'list'), (request) =>
+      clustersView(index, pageOf(request), (name) => options.reports.lastContact(name), now()),
+    ),
+    view('clusters/:name', reads(Cluster, 'get'), ({ params }) => clusterView(options, part(params, 'name'))),
+    view('deliveries/:project/:application/:cluster', reads(Delivery, 'get'), ({ params }) =>
+      deliveryView(options, part(params, 'project'), part(params, 'application'), part(params, 'cluster')),
+    ),
+    view('deliveries/:project/:application/:cluster/object', reads(Delivery, 'get'), ({ params, query }) =>
+      objectView(
+        options,
+        { project: part(params, 'project'), application: part(params, 'application'), cluster: part(params, 'cluster') },
+        {
+          group: query.get('group') ?? '',
+          kind: query.get('kind') ?? '',
+          namespace: query.get('namespace') ?? '',
+          name: query.get('name') ?? '',
+        },
+      ),
+    ),
+    view(
+      'activity',
+      () => ({ verb: 'list', resource: 'events' }),
+      ({ query, ...request }) =>
+        activityView(options, {
+          project: query.get('project') ?? undefined,
+          kind: query.get('kind') ?? undefined,
+          name: query.get('name') ?? undefined,
+          cluster: query.get('cluster') ?? undefined,
+          type: query.get('type') ?? undefined,
+          limit: limitOf({ ...request, query }, 200),
+        }),
+    ),
+    view('diff/:project/:name', reads(Application, 'get'), ({ params, query, signal }) =>
+      options.diff(part(params, 'project'), part(params, 'name'), query.get('commit') ?? undefined, signal),
+    ),
+  ];
+
+  function selector(request: Pick<HttpRequest, 'query'>): readonly Requirement[] {
+    const text = request.query.get('where') ?? '';
+    return text === '' ? [] : options.parseSelector(text);
+  }
+
+  function pageOf(request: Pick<HttpRequest, 'query'>): PageQuery {
+    return {
+      limit: limitOf(request, defaultLimit),
+      after: request.query.get('after') ?? undefined,
+      project: request.query.get('project') ?? undefined,
+      where: selector(request),
+    };
+  }
+}
+
+function view(path: string, attributes: (head: RequestHead) => Attributes, make: (request: HttpRequest) => unknown): Route {
+  return {
+    surface: 'views',
+    method: 'GET',
+    path: `/views/v1/${path}`,
+    permission: { allow: 'authorized', attributes },
+    async handler(request): Promise<HttpResponse> {
+      const value: unknown = await make(request);
+      if (value === undefined) {
+        throw new FairleadError(
+          'FL_VIEW_NOT_FOUND',
+          `${decodeURIComponent(request.path.replace('/views/v1/', ''))} does not exist; see kubectl get applications,clusters,deliveries -A`,
+          {
+            kind: 'not-found',
+          },
+        );
+      }
+      return jsonResponse(200, value, { 'cache-control': 'no-store' });
+    },
+  };
+}
+
+/** Views are read with the rights on the kind they show: the segments after the view's word are its namespace and name. */
+function reads(kind: Kind, verb: 'get' | 'list'): (head: RequestHead) => Attributes {
+  return (head) => {
+    const [, , , first, second] = head.segments;
+    const isNamed = verb === 'get' && first !== undefined;
+    return {
+      verb,
+      group: 'fairlead.dev',
+      resource: kind.plural,
+      ...(isNamed && kind.scope === 'Namespaced' ? { namespace: first } : {}),
+      ...(isNamed ? { name: kind.scope === 'Namespaced' ? (second ?? '') : first } : {}),
+    };
+  };
+}
+
+function part(params: HttpRequest['params'], name: string): string {
+  const value = params[name];
+  if (value === undefined)
+    throw new FairleadError('FL_INTERNAL_ROUTE', `the route has no parameter ${name}`, { kind: 'internal' });
+  return value;
+}
+
+function limitOf(request: Pick<HttpRequest, 'query'>, fallback: number): number {
+  const text = request.query.get('limit');
+  if (text === null) return fallback;
+  const limit = Number(text);
+  if (!Number.isInteger(limit) || limit < 1) {
+    throw new FairleadError('FL_VIEW_LIMIT', `limit=${text} is no page size; write a whole number from 1 to ${maxLimit}`, {
+      kind: 'invalid',
+    });
+  }
+  return Math.min(limit, maxLimit);
+}
