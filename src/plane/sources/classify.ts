@@ -1,0 +1,82 @@
+import { FairleadError, type ErrorKind } from '#base';
+import type { ReasonCode } from '#api';
+import { printable } from './text.ts';
+
+/** Why a look failed: a reason's code and arguments. The message of the error is for logs; people read `say(reason)`. */
+export function sourceError(code: ReasonCode, args: Readonly<Record<string, unknown>>, cause?: unknown): FairleadError {
+  const kind: ErrorKind =
+    code === 'FL_SOURCE_UNREACHABLE'
+      ? 'unavailable'
+      : code === 'FL_SOURCE_DENIED'
+        ? 'denied'
+        : code === 'FL_SOURCE_LIMIT'
+          ? 'too-large'
+          : 'invalid';
+  return new FairleadError(code, `${code} ${JSON.stringify(args)}`, {
+    kind,
+    details: args,
+    ...(cause === undefined ? {} : { cause }),
+  });
+}
+
+export type GitFailure = 'denied' | 'no-ref' | 'refused' | 'stale-lock' | 'corrupt-mirror' | 'no-space' | 'unreachable';
+
+/**
+ * What git's standard error (LC_ALL=C) says about a failed fetch. Texts from git 2.31 to 2.51; what is not recognised counts
+ * as unreachable and keeps its words. Pure.
+ */
+export function classifyFailure(stderr: string): GitFailure {
+  // Lines of the server ("remote: …") are its own words and decide nothing.
+  const own = stderr
+    .split('\n')
+    .filter((line) => !line.startsWith('remote:'))
+    .join('\n');
+  if (/\.lock': File exists/.test(own)) return 'stale-lock';
+  if (/No space left on device/i.test(own)) return 'no-space';
+  if (
+    /Authentication failed|could not read (Username|Password)|requested URL returned error: 40[13]|HTTP 40[13]|terminal prompts disabled/.test(
+      own,
+    )
+  )
+    return 'denied';
+  if (
+    /couldn't find remote ref|not our ref|no such ref|bad object [0-9a-f]{40}$|remote error: upload-pack: not our ref/im.test(own)
+  )
+    return 'no-ref';
+  if (
+    /fsck error|index-pack failed.*fsck|hasDot|gitmodules|duplicateEntries|nullSha1|over limit|treeNotSorted|error in object|does not match index|invalid index-pack output|inflate|unresolved delta/i.test(
+      own,
+    )
+  )
+    return 'refused';
+  if (
+    /not a git repository: '|bad config|object file .* is empty|loose object .* is corrupt|packfile .* (cannot be accessed|does not match)|shallow file .* (changed|has)/i.test(
+      own,
+    )
+  )
+    return 'corrupt-mirror';
+  return 'unreachable';
+}
+
+/**
+ * git's words as a sentence part: the last telling line, without control characters, URLs' user information and numbers
+ * that change from look to look; at most 300 characters.
+ */
+export function wordsOf(stderr: string): string {
+  const lines = stderr
+    .split(/[\n\r]/)
+    .map((line) => printable(line, 16_384))
+    .filter((line) => line !== '' && !/^(hint:|warning:)/.test(line));
+  const own = lines.filter((line) => /^(fatal|error):/.test(line));
+  const telling =
+    own.find((line) => /fsck|hasDot|gitmodules|over limit|duplicate/i.test(line)) ??
+    own[0] ??
+    lines.at(-1) ??
+    'git gave no reason';
+  return telling
+    .replace(/^(fatal|error):\s*/, '')
+    .replaceAll(/\/\/[^/@\s]+@/g, '//')
+    .replaceAll(/ after \d+ ms/g, '')
+    .replaceAll(/unable to access '[^']*':\s*/g, '')
+    .slice(0, 300);
+}

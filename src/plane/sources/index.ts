@@ -1,0 +1,14 @@
+/**
+ * sources: from a GitRepository to its Snapshot. Looks at each repository (at intervals, on request, when something about it
+ * changed) by one bounded fetch of exactly the wanted reference into a bare mirror, and lets others read a commit from there.
+ *
+ * Guarantees: a status is written only when it changes; a failed look keeps the last Snapshot and says why; nothing of a
+ * repository is ever executed, checked out or used as a path on this machine; a credential goes to the host it is for and
+ * into no argument, file or message. A mirror is a cache and may be deleted at any time.
+ *
+ * It renders nothing, and knows Applications only by the references they name.
+ */
+export { createSources, RECONCILE_ANNOTATION, type Sources, type SourcesOptions } from './sources.ts';
+export { defaultSourceLimits, type SourceLimits } from './mirror.ts';
+export type { Snapshot, TreeFile } from './snapshot-reader.ts';
+export type { Decrypt } from './look.ts';

@@ -1,0 +1,173 @@
+import type { Clock, Log } from '#base';
+import { codeOf, FairleadError, messageOf, rfc3339, Sensitive } from '#base';
+import {
+  Credential,
+  formatReference,
+  isReasonCode,
+  Project,
+  reasonOf,
+  type GitReference,
+  type GitRepository,
+  type Snapshot,
+  type UntimedReason,
+} from '#api';
+import type { Reader } from '#plane/engine';
+import { formatDuration, parseDuration } from './duration.ts';
+import type { GitAuth } from './git.ts';
+import type { Mirror } from './mirror.ts';
+import { hasControls } from './text.ts';
+import { checkUrl, matchesSource, mayCarryCredential, shownUrl, type UrlPolicy } from './source-url.ts';
+
+/** Secrets of a Credential in clear, by name. */
+export type Decrypt = (
+  credential: Credential,
+) => Sensitive<Readonly<Record<string, string>>> | Promise<Sensitive<Readonly<Record<string, string>>>>;
+
+export interface LookContext {
+  readonly read: Pick<Reader, 'get'>;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+  readonly policy: UrlPolicy;
+  readonly decrypt: Decrypt;
+}
+
+/** What one reference was found at, or why not. */
+export type Finding =
+  | { readonly ref: string; readonly snapshot: Snapshot }
+  | { readonly ref: string; readonly reason: UntimedReason };
+
+const bounds = { minIntervalMs: 5_000, maxIntervalMs: 24 * 3_600_000, minTimeoutMs: 1_000, maxTimeoutMs: 600_000 };
+
+export function intervalOf(repository: GitRepository): number {
+  return within(repository.spec.interval ?? '1m', bounds.minIntervalMs, bounds.maxIntervalMs, 60_000);
+}
+
+function within(text: string, min: number, max: number, otherwise: number): number {
+  try {
+    return Math.min(max, Math.max(min, parseDuration(text)));
+  } catch {
+    return otherwise;
+  }
+}
+
+/**
+ * Looks at every reference of a repository, the repository's own first. Never throws for what a repository, its server or
+ * its owner can cause: that is a reason.
+ */
+export async function look(
+  repository: GitRepository,
+  references: readonly (GitReference | undefined)[],
+  mirror: Mirror,
+  context: LookContext,
+): Promise<readonly Finding[]> {
+  const refs = references.map(formatReference);
+  const prepared = await prepare(repository, context);
+  if (prepared.refused !== undefined) return refs.map((ref) => ({ ref, reason: prepared.refused }));
+  const findings: Finding[] = [];
+  for (const reference of references) {
+    const ref = formatReference(reference);
+    const former = findings.at(-1);
+    // What concerns the server concerns every reference.
+    if (former !== undefined && 'reason' in former && /_(UNREACHABLE|DENIED|EMPTY)$/.test(former.reason.code)) {
+      findings.push({ ref, reason: former.reason });
+      continue;
+    }
+    try {
+      const fetched = await mirror.fetch({
+        url: prepared.url,
+        reference,
+        timeoutMs: within(repository.spec.timeout ?? '60s', bounds.minTimeoutMs, bounds.maxTimeoutMs, 60_000),
+        signal: context.signal,
+        ...(prepared.auth === undefined ? {} : { auth: prepared.auth }),
+      });
+      findings.push({
+        ref,
+        snapshot: {
+          commit: fetched.commit,
+          ref: fetched.ref,
+          committedAt: rfc3339(fetched.committedAtMs),
+          author: fetched.author,
+          subject: fetched.subject,
+          fetchedAt: rfc3339(context.clock.now()),
+        },
+      });
+    } catch (error) {
+      if (context.signal.aborted) throw error;
+      findings.push({ ref, reason: reasonOfFailure(error, repository, prepared.url, context.log) });
+    }
+  }
+  return findings;
+}
+
+function reasonOfFailure(error: unknown, repository: GitRepository, url: URL, log: Log): UntimedReason {
+  const code = codeOf(error);
+  const details = error instanceof FairleadError ? error.details : {};
+  if (code === 'FL_SOURCE_DENIED') {
+    return reasonOf('FL_SOURCE_DENIED', { ...details, credential: repository.spec.credential?.name ?? '(none is given)' });
+  }
+  const retry = `within ${formatDuration(intervalOf(repository))}`;
+  if (code === 'FL_SOURCE_UNREACHABLE') return reasonOf('FL_SOURCE_UNREACHABLE', { ...details, retry });
+  if (code !== undefined && isReasonCode(code)) return reasonOf(code, details);
+  log.error(
+    { repository: repository.metadata.name, namespace: repository.metadata.namespace, error },
+    'looking at a repository failed',
+  );
+  return reasonOf('FL_SOURCE_UNREACHABLE', { url: shownUrl(url), words: messageOf(error), retry });
+}
+
+type Prepared =
+  | { readonly refused: UntimedReason }
+  | { readonly refused?: undefined; readonly url: URL; readonly auth: GitAuth | undefined };
+
+/** Everything that can be known without asking the server. */
+async function prepare(repository: GitRepository, context: LookContext): Promise<Prepared> {
+  const namespace = repository.metadata.namespace ?? '';
+  const checked = checkUrl(repository.spec.url, context.policy);
+  if (!checked.ok) return { refused: reasonOf('FL_SOURCE_URL', { url: checked.shown, why: checked.why }) };
+  const { url } = checked;
+  const project = await context.read.get(Project, { namespace: '', name: namespace });
+  if (project === undefined) return { refused: reasonOf('FL_CLAIM_PROJECT', { project: namespace }) };
+  if (!(project.spec.sources ?? []).some((pattern) => matchesSource(pattern, url))) {
+    return { refused: reasonOf('FL_SOURCE_FORBIDDEN', { project: namespace, url: shownUrl(url) }) };
+  }
+  const name = repository.spec.credential?.name;
+  if (name === undefined) return { url, auth: undefined };
+  const credential = await context.read.get(Credential, { namespace, name });
+  if (credential === undefined) return { refused: reasonOf('FL_SOURCE_NO_CREDENTIAL', { credential: name }) };
+  const refuse = (why: string): Prepared => ({
+    refused: reasonOf('FL_SOURCE_URL', { url: shownUrl(url), why: `the Credential ${name} ${why}` }),
+  });
+  if (!mayCarryCredential(url, credential.spec.hosts)) {
+    return refuse(url.protocol === 'https:' ? `may not be sent to ${url.host} (spec.hosts)` : 'is sent over https:// only');
+  }
+  let secrets: Readonly<Record<string, string>>;
+  try {
+    secrets = (await context.decrypt(credential)).reveal();
+  } catch (error) {
+    context.log.error({ credential: name, namespace, error }, 'a credential could not be decrypted');
+    return refuse('cannot be decrypted by this plane; write it again');
+  }
+  const auth = authOf(url, credential, secrets);
+  return typeof auth === 'string' ? refuse(auth) : { url, auth };
+}
+
+function authOf(url: URL, credential: Credential, secrets: Readonly<Record<string, string>>): GitAuth | string {
+  const { type } = credential.spec;
+  if (type === 'ssh') return 'is of type ssh; https:// takes basic or bearer';
+  const value = (name: string): string => (Object.hasOwn(secrets, name) ? (secrets[name] ?? '') : '');
+  const [words, header] =
+    type === 'bearer'
+      ? [[value('token')], `Authorization: Bearer ${value('token')}`]
+      : [
+          [value('username'), value('password')],
+          `Authorization: Basic ${Buffer.from(`${value('username')}:${value('password')}`).toString('base64')}`,
+        ];
+  if (words.at(-1) === '') return type === 'bearer' ? 'has no token' : 'has no password';
+  // A line break would be a second header.
+  if (hasControls(header)) return 'holds a control character';
+  const encoded = header.slice(header.lastIndexOf(' ') + 1);
+  // A user name such as "git" is no secret, and as one it would blot out half of every message.
+  const hidden = [...words.slice(-1), encoded];
+  return { origin: url.origin, header: new Sensitive(header), secrets: new Sensitive(hidden) };
+}
