@@ -173,3 +173,6 @@ export function deliveryName(application: string, cluster: string): string {
 
 /** Annotation by which a person lifts the deletion budget of one bundle or retirement. */
 export const WAIVER_ANNOTATION = 'fairlead.dev/waiver';
+
+/** Annotation by which a person has the agent compare everything anew; its value is any text that was not there before. */
+export const RECONCILE_ANNOTATION = 'fairlead.dev/reconcile';
