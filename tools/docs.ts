@@ -4,7 +4,6 @@
  */
 import { globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { TSchema } from 'typebox';
 import { reasonAreas, reasons, servedKinds, type Kind, type ReasonArea } from '#api';
 import { buildProgram } from '#cli';
 
@@ -63,9 +62,9 @@ function kindSection(kind: Kind): string {
   return lines.join('\n');
 }
 
-function fieldRows(path: string, schema: TSchema): string[] {
-  // TypeBox schemas are JSON Schema; this page needs only the keywords named in Schema.
-  const { properties = {}, required = [] } = schema as Schema;
+/** TypeBox schemas are JSON Schema; this page needs only the keywords named in Schema. */
+function fieldRows(path: string, schema: Schema): string[] {
+  const { properties = {}, required = [] } = schema;
   return Object.entries(properties).flatMap(([name, field]) => {
     const here = `${path}.${name}`;
     const given = [
@@ -74,10 +73,7 @@ function fieldRows(path: string, schema: TSchema): string[] {
     ].filter((text) => text !== '');
     const row = `| \`${here}\` | ${typeOf(field)}${given.length === 0 ? '' : `, ${given.join(', ')}`} | ${escape(field.description ?? '')} |`;
     const inner = field.type === 'array' ? field.items : field;
-    return [
-      row,
-      ...(inner?.properties === undefined ? [] : fieldRows(field.type === 'array' ? `${here}[]` : here, inner as TSchema)),
-    ];
+    return [row, ...(inner?.properties === undefined ? [] : fieldRows(field.type === 'array' ? `${here}[]` : here, inner))];
   });
 }
 
@@ -145,9 +141,8 @@ function cliPage(): string {
     if (command.options.length > 0) {
       lines.push('', '| option | meaning | default |', '|---|---|---|');
       for (const option of command.options) {
-        const fallback = option.defaultValue as unknown;
-        const shown =
-          fallback === undefined || (Array.isArray(fallback) && fallback.length === 0) ? '' : `\`${String(fallback)}\``;
+        const fallback = (JSON.stringify(option.defaultValue) ?? '').replaceAll('"', '');
+        const shown = fallback === '' || fallback === '[]' ? '' : `\`${fallback}\``;
         const choices = option.argChoices === undefined ? '' : ` (${option.argChoices.join(', ')})`;
         lines.push(`| \`${escape(option.flags)}\` | ${escape(option.description)}${choices} | ${shown} |`);
       }

@@ -15,7 +15,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   'plane/store': ['base', 'api'],
   'plane/engine': ['base', 'api', 'plane/store'],
   'plane/http': ['base', 'api'],
-  'plane/kubeapi': ['base', 'api', 'plane/store', 'plane/engine', 'plane/http'],
+  'plane/kubeapi': ['base', 'api', 'kube', 'plane/store', 'plane/engine', 'plane/http'],
   'plane/keys': ['base', 'api'],
   'plane/clusters': ['base', 'api', 'plane/store', 'plane/engine', 'plane/http', 'plane/keys'],
   'plane/sources': ['base', 'api', 'plane/store', 'plane/engine', 'plane/http', 'plane/keys'],
