@@ -1,5 +1,6 @@
 import { Agent, request as httpsRequest } from 'node:https';
 import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import { createSecureContext } from 'node:tls';
 import { FairleadError, messageOf, type Log } from '#base';
 import { KubeStatusError, statusError, transportError } from './errors.ts';
@@ -122,6 +123,7 @@ export function createKubeClient(options: KubeClientOptions): KubeClient {
   const requests = new Agent({ ...tls, keepAlive: true, maxSockets: options.maxSockets ?? 64, timeout: IDLE_SOCKET_MS });
   const streams = new Agent({ ...tls, keepAlive: false, maxSockets: Number.POSITIVE_INFINITY });
   const stats = { requests: 0, streams: 0, bytesIn: 0, connections: 0 };
+  const known = new WeakSet<Socket>();
   const closed = new AbortController();
 
   function send(sent: Sent): ClientRequest {
@@ -139,10 +141,10 @@ export function createKubeClient(options: KubeClientOptions): KubeClient {
       agent: sent.agent,
     });
     request.on('socket', (socket) => {
-      if (!request.reusedSocket) {
-        stats.connections += 1;
-        socket.setKeepAlive(true, TCP_KEEPALIVE_MS);
-      }
+      if (known.has(socket)) return;
+      known.add(socket);
+      stats.connections += 1;
+      socket.setKeepAlive(true, TCP_KEEPALIVE_MS);
     });
     return request;
   }

@@ -42,15 +42,7 @@ export function diffObjects(before: KubeObject | null, after: KubeObject | null,
   const isSecret = isSecretKind({ group: either.apiVersion.includes('/') ? 'other' : '', kind: either.kind });
   const changes: Change[] = [];
   const maxChanges = options.maxChanges ?? 1000;
-  const show = (path: readonly Step[], value: unknown): unknown => {
-    const [first, second, third] = path.map((step) => step.key);
-    const isHidden =
-      isSecret &&
-      (first === 'data' ||
-        first === 'stringData' ||
-        (first === 'metadata' && second === 'annotations' && third === LAST_APPLIED));
-    return isHidden && value !== undefined ? hide(value) : value;
-  };
+  const show = (path: readonly PathStep[], value: unknown): unknown => (isSecret ? hideSecrets(path, value) : value);
   const visit = (path: readonly Step[], was: unknown, is: unknown): void => {
     if (changes.length >= maxChanges || deepEqual(was, is)) return;
     if (isRecord(was) && isRecord(is)) {
@@ -67,8 +59,14 @@ export function diffObjects(before: KubeObject | null, after: KubeObject | null,
       kind: was === undefined ? 'added' : is === undefined ? 'removed' : 'changed',
       path: path.map((step) => step.text).join(''),
       pointer: formatPointer(path.map((step) => step.key)),
-      before: show(path, was),
-      after: show(path, is),
+      before: show(
+        path.map((step) => step.key),
+        was,
+      ),
+      after: show(
+        path.map((step) => step.key),
+        is,
+      ),
     });
   };
   visit([], comparable(before, options), comparable(after, options));
@@ -80,9 +78,15 @@ interface Step {
   readonly text: string;
 }
 
-function hide(value: unknown): unknown {
-  return isRecord(value) ? Object.fromEntries(Object.keys(value).map((key) => [key, REDACTED])) : REDACTED;
+/** A value at or above the places where a Secret holds what nobody may see. */
+function hideSecrets(path: readonly PathStep[], value: unknown): unknown {
+  const isHidden = path[0] === 'data' || path[0] === 'stringData' || formatPointer(path) === LAST_APPLIED_POINTER;
+  if (isHidden && !isRecord(value)) return value === undefined ? undefined : REDACTED;
+  if (!isRecord(value)) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, hideSecrets([...path, key], item)]));
 }
+
+const LAST_APPLIED_POINTER = formatPointer(['metadata', 'annotations', LAST_APPLIED]);
 
 function comparable(object: KubeObject | null, options: DiffOptions): unknown {
   if (object === null) return undefined;

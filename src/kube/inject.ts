@@ -56,7 +56,7 @@ export function injectMetadata(bytes: Uint8Array, add: MetadataInjection): Buffe
     const member = memberOf(inner.members, 'namespace');
     if (member === undefined) missing.push(`"namespace":${JSON.stringify(add.namespace)}`);
     else {
-      const named: unknown = JSON.parse(json.toString('utf8', member.start, member.end));
+      const named = parse(json, member.start, member.end);
       if (named !== add.namespace && named !== '' && named !== null) {
         throw bad(`metadata.namespace is ${JSON.stringify(named)}, not ${JSON.stringify(add.namespace)}`);
       }
@@ -92,7 +92,7 @@ function sorted(value: unknown): Record<string, unknown> {
 
 /** A label or annotation map, which holds nothing but text; null counts as absent. */
 function readTexts(json: Buffer, member: Member): Record<string, string> {
-  const value: unknown = JSON.parse(json.toString('utf8', member.start, member.end));
+  const value = parse(json, member.start, member.end);
   if (value === null) return {};
   if (typeof value !== 'object' || Array.isArray(value)) throw bad(`metadata.${member.key} is no object`);
   for (const [key, item] of Object.entries(value)) {
@@ -136,7 +136,7 @@ function readObject(json: Buffer, start: number): { readonly start: number; read
   for (;;) {
     if (json[at] !== QUOTE) throw bad(`a key is missing at byte ${at}`);
     const keyEnd = skipString(json, at);
-    const key = JSON.parse(json.toString('utf8', at, keyEnd)) as string; // a quoted string by the check above
+    const key = String(parse(json, at, keyEnd));
     at = skipSpace(json, keyEnd);
     if (json[at] !== COLON) throw bad(`a colon is missing at byte ${at}`);
     const valueStart = skipSpace(json, at + 1);
@@ -146,6 +146,14 @@ function readObject(json: Buffer, start: number): { readonly start: number; read
     if (json[at] === CLOSE) return { start, end: at + 1, members };
     if (json[at] !== COMMA) throw bad(`a comma is missing at byte ${at}`);
     at = skipSpace(json, at + 1);
+  }
+}
+
+function parse(json: Buffer, start: number, end: number): unknown {
+  try {
+    return JSON.parse(json.toString('utf8', start, end));
+  } catch {
+    throw bad(`what is at byte ${start} is no JSON`);
   }
 }
 

@@ -49,7 +49,10 @@ export function redactMessage(text: string, options: RedactOptions = {}): string
     .replace(/\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}(\.[A-Za-z0-9_-]*)?/g, REDACTED)
     .replace(/\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{8,}/gi, `$1 ${REDACTED}`)
     .replace(/(\/\/)[^/@\s:]{1,200}:[^/@\s]{1,200}@/g, `$1${REDACTED}@`)
-    .replace(/\b(password|passwd|token|secret|api[-_]?key)(\s*[=:]\s*)("[^"]*"|'[^']*'|[^\s,;"'}]{4,})/gi, `$1$2${REDACTED}`);
+    .replace(
+      /\b(password|passwd|token|secret|api[-_]?key)(["']?\s*[=:]\s*)("[^"]*"|'[^']*'|[^\s,;"'}]{4,})/gi,
+      `$1$2${REDACTED}`,
+    );
   if (/^secrets?$/i.test(options.kind ?? '') || /\bSecret "/.test(out) || /\bkind\\?":\\?"Secret\b/.test(out)) {
     out = out
       .replace(/Invalid value: ("(?:[^"\\]|\\.)*"|\S+)/g, `Invalid value: ${REDACTED}`)

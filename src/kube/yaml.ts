@@ -70,19 +70,29 @@ const floatTag = defineScalarTag<number>('tag:yaml.org,2002:float', {
 /** YAML as the Kubernetes tools read it: YAML 1.1 booleans (`yes`, `on`, `y`), merge keys, no timestamps, no language tags. */
 const KUBERNETES_SCHEMA = CORE_SCHEMA.withTags(boolYaml11Tag, intTag, floatTag, mergeTag, mapTag);
 
-/** Quotes whatever any YAML version could misread, and writes a bigint as the digits it is. */
+/** Quotes whatever any YAML version, or Go, could misread, and writes a bigint as the digits it is. */
 const DUMP = DUMP_SCHEMA.withTags(
   defineScalarTag<unknown>(intTag.tagName, {
     implicit: true,
-    resolve: (source, isExplicit, tagName): unknown => {
-      const all = DUMP_SCHEMA.tags.find((tag) => tag.nodeKind === 'scalar' && tag.tagName === intTag.tagName);
-      return all?.nodeKind === 'scalar' ? all.resolve(source, isExplicit, tagName) : intTag.resolve(source, isExplicit, tagName);
-    },
+    resolve: (source, isExplicit, tagName) => resolveEither(intTag, source, isExplicit, tagName),
     identify: intTag.identify,
     // A number from 1e21 on would print with an exponent, which is no integer in YAML.
-    represent: (data) => (typeof data === 'number' ? BigInt(data) : (data as bigint)).toString(10),
+    represent: (data) => BigInt(data as number | bigint).toString(10), // what `identify` let through
+  }),
+  defineScalarTag<unknown>(floatTag.tagName, {
+    implicit: true,
+    resolve: (source, isExplicit, tagName) => resolveEither(floatTag, source, isExplicit, tagName),
+    identify: floatTag.identify,
+    represent: floatTag.represent,
   }),
 );
+
+/** As any YAML version reads it, else as the Kubernetes tools do. */
+function resolveEither(ours: typeof intTag | typeof floatTag, source: string, isExplicit: boolean, tagName: string): unknown {
+  const wide = DUMP_SCHEMA.tags.find((tag) => tag.nodeKind === 'scalar' && tag.tagName === ours.tagName);
+  const value: unknown = wide?.nodeKind === 'scalar' ? wide.resolve(source, isExplicit, tagName) : NOT_RESOLVED;
+  return value === NOT_RESOLVED ? ours.resolve(source, isExplicit, tagName) : value;
+}
 
 export interface YamlOptions {
   /** Names the text in errors: `kubeconfig /path`, `file web.yaml`. */
