@@ -1,0 +1,95 @@
+import { reportDigest, stateDigestOf, type DeliveryReport, type ReportRequest, type StateLane } from '#api';
+
+interface Lane {
+  boot: string;
+  number: number;
+  readonly digests: Map<string, string>;
+  readonly reports: Map<string, DeliveryReport>;
+  orphaned: ReportRequest['orphaned'];
+  agent: ReportRequest['agent'];
+  held: ReportRequest['held'];
+  /** Whether a full report of this boot was taken, and no difference has been found since. */
+  isWhole: boolean;
+}
+
+export type Taken =
+  /** Older than what is known: ignored. */
+  | { readonly is: 'stale' }
+  | {
+      readonly is: 'taken';
+      /** `project/application` whose report is new, changed or gone. */
+      readonly changed: readonly string[];
+      readonly agentChanged: boolean;
+      /** The plane does not hold what the agent thinks it does: ask for everything. */
+      readonly resync: boolean;
+    };
+
+const MAX_REPORTS = 5_000;
+
+/**
+ * The state lanes of all agents: latest wins per delivery, numbered per boot, checked by digest. In memory only; what a
+ * restart loses, agents send again.
+ */
+export class ReportBook {
+  readonly #lanes = new Map<string, Lane>();
+
+  lane(cluster: string): StateLane | undefined {
+    const lane = this.#lanes.get(cluster);
+    return lane?.isWhole === true ? lane : undefined;
+  }
+
+  /** Whether the lane of this boot is missing or incomplete. */
+  needsResync(cluster: string, boot: string): boolean {
+    const lane = this.#lanes.get(cluster);
+    return lane === undefined || lane.boot !== boot || !lane.isWhole;
+  }
+
+  forget(cluster: string): void {
+    this.#lanes.delete(cluster);
+  }
+
+  take(cluster: string, report: ReportRequest): Taken {
+    const former = this.#lanes.get(cluster);
+    const isSameBoot = former?.boot === report.boot;
+    if (isSameBoot && report.number <= former.number) return { is: 'stale' };
+    // What an earlier process said is dropped only once the new one has said everything.
+    if (!isSameBoot && !report.full) return { is: 'taken', changed: [], agentChanged: false, resync: true };
+    const before = new Map(former?.digests);
+    const lane: Lane =
+      former !== undefined && isSameBoot
+        ? former
+        : {
+            boot: report.boot,
+            number: 0,
+            digests: new Map(),
+            reports: new Map(),
+            orphaned: [],
+            agent: [],
+            held: undefined,
+            isWhole: false,
+          };
+    if (report.full) {
+      lane.digests.clear();
+      lane.reports.clear();
+    }
+    for (const one of report.deliveries) {
+      const key = `${one.project}/${one.application}`;
+      if (!lane.digests.has(key) && lane.digests.size >= MAX_REPORTS) continue;
+      lane.digests.set(key, reportDigest(one));
+      lane.reports.set(key, one);
+    }
+    const agentChanged =
+      JSON.stringify([former?.agent ?? [], former?.orphaned ?? []]) !== JSON.stringify([report.agent, report.orphaned]);
+    lane.number = report.number;
+    lane.orphaned = report.orphaned;
+    lane.agent = report.agent;
+    lane.held = report.held;
+    const isRight = stateDigestOf(lane.digests) === report.stateDigest;
+    lane.isWhole = isRight && (report.full || lane.isWhole);
+    this.#lanes.set(cluster, lane);
+    const changed = new Set<string>();
+    for (const [key, digest] of lane.digests) if (before.get(key) !== digest) changed.add(key);
+    for (const key of before.keys()) if (!lane.digests.has(key)) changed.add(key);
+    return { is: 'taken', changed: [...changed], agentChanged, resync: !lane.isWhole };
+  }
+}
