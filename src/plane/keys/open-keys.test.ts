@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict';
+import { chmodSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { inspect } from 'node:util';
+import { openKeySet, signingKeys } from '#api';
+import { FairleadError, systemClock } from '#base';
+import { openKeys, type PlaneKeys } from './open-keys.ts';
+
+async function withDir(
+  work: (dir: string, open: (names?: readonly string[]) => Promise<PlaneKeys>) => Promise<void>,
+): Promise<void> {
+  const dir = join(mkdtempSync(join(tmpdir(), 'fairlead-keys-')), 'keys');
+  try {
+    await work(dir, (serverNames = []) => openKeys({ dir, clock: systemClock, serverNames }));
+  } finally {
+    rmSync(join(dir, '..'), { recursive: true, force: true });
+  }
+}
+
+function hasCode(code: string): (error: unknown) => boolean {
+  return (error) => error instanceof FairleadError && error.code === code;
+}
+
+test('a second start finds the same identity', async () => {
+  await withDir(async (_dir, open) => {
+    const first = await open();
+    const second = await open();
+    assert.equal(second.planeId, first.planeId);
+    assert.equal(second.rootHash, first.rootHash);
+    assert.equal(second.signer.keyId, first.signer.keyId);
+    assert.equal(second.tls.cert, first.tls.cert);
+    assert.deepEqual(second.keySetEnvelope, first.keySetEnvelope);
+    assert.deepEqual(second.derive('seed', 'a', 'b'), first.derive('seed', 'a', 'b'));
+    assert.equal(first.isAdminToken(second.adminToken.reveal()), true);
+    assert.equal(first.isAdminToken('guess'), false);
+  });
+});
+
+test('files are for their owner alone, and so must be the directory', async () => {
+  await withDir(async (dir, open) => {
+    await open();
+    for (const name of readdirSync(dir)) assert.equal(statSync(join(dir, name)).mode & 0o777, 0o600, name);
+    chmodSync(dir, 0o755);
+    await assert.rejects(open(), hasCode('FL_KEYS_MODE'));
+  });
+});
+
+test('a lost file is refused, never replaced in silence', async () => {
+  await withDir(async (dir, open) => {
+    await open();
+    for (const name of ['root.pem', 'signing.pem', 'master', 'authority.json', 'admin-token']) {
+      renameSync(join(dir, name), join(dir, 'elsewhere'));
+      await assert.rejects(open(), hasCode('FL_KEYS_MISSING'), name);
+      renameSync(join(dir, 'elsewhere'), join(dir, name));
+    }
+  });
+});
+
+test('agents can check the key set by the root hash alone, and a rotated key overlaps with its predecessor', async () => {
+  await withDir(async (_dir, open) => {
+    const before = await open();
+    const first = openKeySet(before.keySetEnvelope, before.rootHash);
+    assert.equal(first.version, 1);
+    before.rotateSigningKey();
+    const after = await open();
+    const second = openKeySet(after.keySetEnvelope, before.rootHash, first.version);
+    assert.equal(second.version, 2);
+    assert.notEqual(after.signer.keyId, before.signer.keyId);
+    assert.deepEqual([...signingKeys(second).keys()], [after.signer.keyId, before.signer.keyId]);
+    assert.throws(() => openKeySet(before.keySetEnvelope, before.rootHash, 2), hasCode('FL_KEYSET_OLD'));
+    assert.throws(() => openKeySet(before.keySetEnvelope, 'ff'.repeat(16)), hasCode('FL_KEYSET_ROOT'));
+  });
+});
+
+test('what is encrypted for one object opens for no other, and not when a byte has changed', async () => {
+  await withDir(async (_dir, open) => {
+    const keys = await open();
+    const text = keys.encrypt('Credential/default/git/password', 'hunter2');
+    assert.equal(text.includes('hunter2'), false);
+    assert.equal(keys.decrypt('Credential/default/git/password', text).reveal(), 'hunter2');
+    assert.throws(() => keys.decrypt('Credential/evil/git/password', text), hasCode('FL_KEYS_DECRYPT'));
+    const changed = `${text.slice(0, -2)}${text.at(-2) === 'A' ? 'B' : 'A'}${text.at(-1) ?? ''}`;
+    assert.throws(() => keys.decrypt('Credential/default/git/password', changed), hasCode('FL_KEYS_DECRYPT'));
+  });
+});
+
+test('derived secrets differ by purpose and cannot be confused by moving a border between parts', async () => {
+  await withDir(async (_dir, open) => {
+    const keys = await open();
+    const all = [
+      keys.derive('seed', 'ab', 'c'),
+      keys.derive('seed', 'a', 'bc'),
+      keys.derive('equality', 'ab', 'c'),
+      keys.derive('seed', 'abc'),
+    ];
+    assert.equal(new Set(all.map((bytes) => bytes.toString('hex'))).size, all.length);
+  });
+});
+
+test('keys belong to one database, until they are told otherwise', async () => {
+  await withDir(async (_dir, open) => {
+    const keys = await open();
+    assert.equal(keys.checkInstance('one'), 'first');
+    keys.bind('one');
+    assert.equal(keys.checkInstance('one'), 'bound');
+    assert.equal((await open()).checkInstance('two'), 'foreign');
+  });
+});
+
+test('the certificate is renewed when a name is added; the authority stays', async () => {
+  await withDir(async (_dir, open) => {
+    const before = await open();
+    const after = await open(['plane.example.com', '192.0.2.7']);
+    assert.notEqual(after.tls.cert, before.tls.cert);
+    assert.equal(after.tls.ca, before.tls.ca);
+    assert.equal((await open(['plane.example.com'])).tls.cert, after.tls.cert);
+  });
+});
+
+test('nothing secret has a printable form', async () => {
+  await withDir(async (_dir, open) => {
+    const keys = await open();
+    const printed = `${inspect(keys, { depth: 9 })}${JSON.stringify(keys)}`;
+    assert.equal(printed.includes(keys.adminToken.reveal()), false);
+    assert.equal(printed.includes('PRIVATE KEY'), false);
+  });
+});
