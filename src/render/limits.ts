@@ -18,6 +18,8 @@ export interface RenderLimits {
   readonly queued: number;
   /** Renders after which a child is replaced. */
   readonly rendersPerChild: number;
+  /** A child that holds more memory than this after a render is replaced. */
+  readonly childBytes: number;
   /** Renders in a row that a project keeps its child while others wait for one. */
   readonly rendersPerTurn: number;
   /** A child without work ends after this. */
@@ -41,6 +43,7 @@ export const defaultLimits: RenderLimits = {
   startMs: 20_000,
   queued: 256,
   rendersPerChild: 500,
+  childBytes: 256 * 1024 * 1024,
   rendersPerTurn: 8,
   idleMs: 300_000,
   killsToQuarantine: 3,

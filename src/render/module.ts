@@ -1,5 +1,5 @@
 import { FairleadError } from '#base';
-import { createWasiHost, ModuleExit, type WasiHost, type WasiOptions } from './wasi.ts';
+import { createWasiHost, type WasiHost, type WasiOptions } from './wasi.ts';
 
 /** How a run of the module ended. Bytes are the answer as wasm/wire.go writes it, copied out of the module. */
 export type ModuleOutcome =
@@ -77,7 +77,8 @@ function readAnswer(exports: RendererExports, packed: bigint, host: WasiHost): M
 
 function causeOf(thrown: unknown, written: string): 'depth' | 'memory' | 'crash' {
   if (thrown instanceof RangeError || written.includes('stack overflow') || written.includes('stack exceeds')) return 'depth';
-  if (thrown instanceof ModuleExit && /out of memory|cannot allocate memory/.test(written)) return 'memory';
+  // Go traps rather than exits once it cannot allocate even its own bookkeeping.
+  if (/out of memory|cannot allocate memory/.test(written)) return 'memory';
   return 'crash';
 }
 

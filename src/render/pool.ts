@@ -160,7 +160,8 @@ export class Pool {
     }
     const isWornOut = child.renders >= this.#options.limits.rendersPerChild;
     const hasFailed = outcome.ended !== 'answer' || (outcome.answer.kind === 'died' && outcome.answer.ended !== 'depth');
-    if (!child.isAlive || isWornOut || hasFailed) child.kill();
+    const rssBytes = outcome.ended === 'answer' && outcome.answer.kind !== 'ready' ? outcome.answer.rssBytes : 0;
+    if (!child.isAlive || isWornOut || hasFailed || rssBytes > this.#options.limits.childBytes) child.kill();
     else this.#rest(child);
     if (outcome.ended !== 'no-child') this.#warm();
     waiting.resolve(outcome, queuedMs);

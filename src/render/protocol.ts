@@ -68,11 +68,13 @@ export type ChildAnswer =
       readonly randomness: boolean;
       readonly renderMs: number;
       readonly sealMs: number;
+      readonly rssBytes: number;
     }
   | {
       readonly kind: 'died';
       readonly id: number;
       readonly ended: 'depth' | 'memory' | 'crash';
       readonly place?: { readonly file: string; readonly line: number };
+      readonly rssBytes: number;
     }
-  | { readonly kind: 'refused'; readonly id: number; readonly error: RenderError };
+  | { readonly kind: 'refused'; readonly id: number; readonly error: RenderError; readonly rssBytes: number };

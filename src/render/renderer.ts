@@ -20,7 +20,7 @@ export interface RendererOptions {
   /** From `buildRenderer`. */
   readonly wasmPath: string;
   readonly log: Log;
-  /** Children at work at the same time; one more stays warm. Default 1: a render keeps one core busy. */
+  /** Children at work at the same time; one more stays warm. Default 2, so that one bad input does not stop all. */
   readonly poolSize?: number;
   readonly limits?: Partial<RenderLimits>;
   readonly clock?: Clock;
@@ -43,7 +43,7 @@ export async function createRenderer(options: RendererOptions): Promise<Renderer
   const limits = { ...defaultLimits, ...options.limits };
   const clock = options.clock ?? systemClock;
   const { log, wasmPath } = options;
-  const pool = new Pool({ wasmPath, log, limits, clock, size: options.poolSize ?? 1 });
+  const pool = new Pool({ wasmPath, log, limits, clock, size: options.poolSize ?? 2 });
   const quarantine = new Quarantine({ clock, kills: limits.killsToQuarantine, ms: limits.quarantineMs });
 
   async function render(request: RenderRequest, signal: AbortSignal): Promise<RenderResult> {

@@ -4,14 +4,14 @@
  * its input does. Secrets are in clear in here and nowhere else: what leaves is redacted or sealed.
  */
 import { readFile } from 'node:fs/promises';
-import { argv, exit, stdin, stdout } from 'node:process';
+import { argv, exit, memoryUsage, stdin, stdout } from 'node:process';
 import { encodeFrame, FrameReader } from './frame.ts';
 import { runModule, type ModuleOutcome } from './module.ts';
 import type { ChildAnswer, ChildObject, ChildRequest, ModuleObject, ModuleResult } from './protocol.ts';
 import { Sealer } from './seal.ts';
 
-/** Linear memory of an ended instance goes with the garbage collector; above this it is told to come now. */
-const collectAboveBytes = 32 * 1024 * 1024;
+/** Memory of an ended instance goes with the garbage collector; above this it is told to come now. */
+const collectAboveBytes = 160 * 1024 * 1024;
 
 const module = await WebAssembly.compile(await readFile(argv[2] ?? ''));
 const reader = new FrameReader({ headerBytes: 16 * 1024 * 1024, bodyBytes: 48 * 1024 * 1024 });
@@ -26,7 +26,10 @@ for await (const chunk of stdin) {
 }
 exit(0);
 
-function send(header: ChildAnswer, body: readonly Uint8Array[]): void {
+type Unmeasured<T> = T extends { readonly rssBytes: number } ? Omit<T, 'rssBytes'> : T;
+
+function send(answer: Unmeasured<ChildAnswer>, body: readonly Uint8Array[]): void {
+  const header: ChildAnswer = answer.kind === 'ready' ? answer : { ...answer, rssBytes: memoryUsage.rss() };
   for (const part of encodeFrame(header, body)) stdout.write(part);
 }
 
@@ -40,13 +43,14 @@ async function answer(request: ChildRequest, files: Buffer): Promise<void> {
     send({ kind: 'refused', id, error: { code: 'FL_RENDER_REQUEST', rule: 'recipient', message } }, []);
     return;
   }
+  // What the render before left is gone before this one needs room.
+  if (memoryUsage.rss() > collectAboveBytes) collect();
   const started = performance.now();
   const outcome = runModule(module, [moduleHeader(request), files], { timeMs: request.timeMs, seed: request.seed });
   const renderMs = performance.now() - started;
   if (outcome.ended !== 'answer') {
     send({ kind: 'died', id, ended: outcome.ended, ...(outcome.place === undefined ? {} : { place: outcome.place }) }, []);
   } else await answerRendered(request, sealers, outcome, renderMs);
-  if (outcome.memoryBytes > collectAboveBytes) collect();
 }
 
 function moduleHeader(request: ChildRequest): Buffer {

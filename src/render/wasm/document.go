@@ -54,6 +54,10 @@ func (p *parser) parse(t text) []document {
 }
 
 func (p *parser) parseYAML(name string, content []byte) []document {
+	if line, length := longDocument(content); line > 0 {
+		p.failLongDocument(name, line, length)
+		return nil
+	}
 	decoder := yaml.NewDecoder(bytes.NewReader(content))
 	var documents []document
 	for count := 1; ; count++ {
@@ -76,6 +80,31 @@ func (p *parser) parseYAML(name string, content []byte) []document {
 			documents = p.convert(documents, name, root.Content[0])
 		}
 	}
+}
+
+func (p *parser) failLongDocument(name string, line, length int) {
+	p.sink.add(ruleError{Code: codeLimit, Rule: "document-size", File: name, Line: line, Limit: maxDocumentBytes, Value: length,
+		Message: fmt.Sprintf("the document that starts here is longer than %d bytes", maxDocumentBytes)})
+}
+
+// longDocument finds a document that is too long before anything is parsed. A line that starts with --- separates
+// documents wherever it stands (YAML 1.2.2, 9.1.2), so no parser is needed for that.
+func longDocument(content []byte) (line, length int) {
+	if len(content) <= maxDocumentBytes {
+		return 0, 0
+	}
+	start := 0
+	for start < len(content) {
+		end := len(content)
+		if next := bytes.Index(content[start:], []byte("\n---")); next >= 0 {
+			end = start + next + 1
+		}
+		if end-start > maxDocumentBytes {
+			return 1 + bytes.Count(content[:start], []byte("\n")), end - start
+		}
+		start = end
+	}
+	return 0, 0
 }
 
 // decodeNode reads one document; a panic of the YAML library is an error like any other.

@@ -18,7 +18,11 @@ func looksLikeJSON(content []byte) bool {
 	return len(trimmed) > 0 && trimmed[0] == '{'
 }
 
-var errTooDeep = errors.New("too deep")
+var (
+	errTooDeep = errors.New("too deep")
+	errTooLong = errors.New("too long")
+	errTooMany = errors.New("too many")
+)
 
 // parseJSON reads one or more JSON documents into the same nodes that YAML gives. False means that it is not JSON (a
 // file that only looks like it may be a YAML flow mapping); an error of a .json file is in the sink then.
@@ -27,6 +31,7 @@ func (p *parser) parseJSON(name string, content []byte) ([]*yaml.Node, bool) {
 	r.decoder.UseNumber()
 	var nodes []*yaml.Node
 	for {
+		r.start, r.startLine = r.decoder.InputOffset(), r.here()
 		node, err := r.node(1)
 		switch {
 		case err == io.EOF:
@@ -34,6 +39,13 @@ func (p *parser) parseJSON(name string, content []byte) ([]*yaml.Node, bool) {
 		case err == errTooDeep:
 			p.sink.add(ruleError{Code: codeLimit, Rule: "depth", File: name, Line: r.here(), Limit: maxDepth,
 				Message: fmt.Sprintf("nested deeper than %d levels", maxDepth)})
+			return nil, true
+		case err == errTooLong:
+			p.failLongDocument(name, r.startLine, int(r.decoder.InputOffset()-r.start))
+			return nil, true
+		case err == errTooMany:
+			p.sink.add(ruleError{Code: codeLimit, Rule: "value-count", File: name, Line: r.here(), Limit: maxJSONValues,
+				Message: fmt.Sprintf("the file has more than %d values; split it", maxJSONValues)})
 			return nil, true
 		case err != nil:
 			if len(name) > 5 && name[len(name)-5:] == ".json" {
@@ -60,6 +72,10 @@ type jsonReader struct {
 	// line is the line at offset counted.
 	line    int
 	counted int
+	// start is where the current document starts.
+	start     int64
+	startLine int
+	values    int
 }
 
 // here is the line of what was read last.
@@ -76,6 +92,12 @@ func (r *jsonReader) node(depth int) (*yaml.Node, error) {
 		return nil, err
 	}
 	line := r.here()
+	if r.decoder.InputOffset()-r.start > maxDocumentBytes {
+		return nil, errTooLong
+	}
+	if r.values++; r.values > maxJSONValues {
+		return nil, errTooMany
+	}
 	scalar := func(tag, text string, style yaml.Style) *yaml.Node {
 		return &yaml.Node{Kind: yaml.ScalarNode, Tag: tag, Value: text, Style: style, Line: line}
 	}

@@ -191,7 +191,7 @@ func refuseDuplicates(objects []*object, sink *errorSink) {
 			continue
 		}
 		o.failWith(sink, ruleError{Rule: "duplicate-object",
-			Message: fmt.Sprintf("%s is already in %s, line %d; keep one", o.id, clip(first.file), first.line)})
+			Message: fmt.Sprintf("the same object is in %s, line %d; keep one", clip(first.file), first.line)})
 	}
 }
 

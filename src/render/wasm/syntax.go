@@ -10,6 +10,8 @@ import (
 
 var yamlErrorLine = regexp.MustCompile(`^yaml: line (\d+): `)
 
+var yamlUnknownAnchor = regexp.MustCompile(`unknown anchor '([^']*)' referenced`)
+
 // yamlQuoted finds what the YAML library repeats out of the input: an unquoted `*hunter2` is an unknown alias, and a
 // password must not travel in an error.
 var yamlQuoted = regexp.MustCompile("'[^']*'|`[^`]*`|\"[^\"]*\"")
@@ -35,7 +37,7 @@ func (p *parser) syntax(name string, content []byte, err error) {
 		return
 	}
 	if strings.Contains(message, "exceeded max depth") {
-		p.sink.add(ruleError{Code: codeLimit, Rule: "depth", File: name, Line: line, Limit: maxDepth, Message: "nested deeper than 100 levels"})
+		p.sink.add(ruleError{Code: codeLimit, Rule: "depth", File: name, Line: max(line, 1), Limit: maxDepth, Message: "nested deeper than 100 levels"})
 		return
 	}
 	if strings.Contains(message, "control characters") || line == 0 {
@@ -43,6 +45,13 @@ func (p *parser) syntax(name string, content []byte, err error) {
 			line = at
 		}
 	}
+	if match := yamlUnknownAnchor.FindStringSubmatch(message); match != nil {
+		// The library gives no line for this one.
+		if at := bytes.Index(content, []byte("*"+match[1])); at >= 0 {
+			line = 1 + bytes.Count(content[:at], []byte("\n"))
+		}
+	}
+	line = max(line, 1)
 	message = strings.TrimPrefix(yamlErrorLine.ReplaceAllString(message, ""), "yaml: ")
 	for _, hint := range yamlHints {
 		if strings.Contains(message, hint.says) {

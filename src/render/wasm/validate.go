@@ -53,13 +53,22 @@ func lineAt(n *yaml.Node, line int, path []string) int {
 		}
 		var next *yaml.Node
 		for i := 0; i+1 < len(n.Content); i += 2 {
-			if n.Content[i].Value == key {
+			if isKey(n.Content[i], key) {
 				line, next = n.Content[i].Line, n.Content[i+1]
 			}
 		}
 		n = next
 	}
 	return line
+}
+
+// isKey says whether a node is written as this key: a plain `on` is the key "true".
+func isKey(n *yaml.Node, key string) bool {
+	if n.Value == key {
+		return true
+	}
+	text, ok := keyText(resolvePlain(n.Value))
+	return n.Style == 0 && ok && text == key
 }
 
 // flatten turns a document into objects: a List (v1 List or a typed one such as ConfigMapList) into its items, whose
@@ -126,6 +135,8 @@ func identify(sink *errorSink, o *object) bool {
 	}
 	apiVersion, isText := o.value["apiVersion"].(string)
 	switch {
+	case sink.count() > before && o.value["apiVersion"] == nil:
+		// Without both it is another kind of file; one error says so.
 	case o.value["apiVersion"] == nil || apiVersion == "" && isText:
 		o.fail(sink, "missing-api-version", "the object has no apiVersion", "kind")
 	case !isText:
@@ -190,7 +201,7 @@ func checkName(sink *errorSink, o *object, name string) {
 		limit = 63
 	}
 	if len(name) > limit {
-		o.failWith(sink, ruleError{Rule: "name-length", Limit: limit, Value: len(name),
+		o.failWith(sink, ruleError{Code: codeLimit, Rule: "name-length", Limit: limit, Value: len(name),
 			Message: fmt.Sprintf("metadata.name is longer than %d characters", limit)}, path...)
 		return
 	}
