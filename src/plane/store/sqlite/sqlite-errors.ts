@@ -1,3 +1,4 @@
+import { accessSync, constants } from 'node:fs';
 import { codeOf, FairleadError, messageOf } from '#base';
 
 /** Primary result codes that say the surroundings failed, not the statement. https://sqlite.org/rescode.html */
@@ -14,8 +15,11 @@ function primaryCode(error: unknown): number | undefined {
   return 'errcode' in error && typeof error.errcode === 'number' ? error.errcode & 0xff : undefined;
 }
 
-/** The error of the whole group when disk, permissions or memory failed; undefined when the statement itself is at fault. */
-export function environmentError(error: unknown): FairleadError | undefined {
+/**
+ * The error of the whole group when disk, permissions or memory failed; undefined when the statement itself is at fault.
+ * `path` is the database's: SQLite calls writing to a read-only file system an I/O error, so it is looked at.
+ */
+export function environmentError(error: unknown, path: string): FairleadError | undefined {
   const unavailable = (code: string, message: string): FairleadError =>
     new FairleadError(code, message, { kind: 'unavailable', retryAfterMs: 1_000, cause: error });
   switch (primaryCode(error)) {
@@ -26,11 +30,9 @@ export function environmentError(error: unknown): FairleadError | undefined {
       );
     case SQLITE_READONLY:
     case SQLITE_CANTOPEN:
-      return unavailable(
-        'FL_STORE_READONLY',
-        'nothing was written: the database cannot be written to (read-only file system or permissions); writing resumes by itself',
-      );
+      return unavailable('FL_STORE_READONLY', readOnly);
     case SQLITE_IOERR:
+      if (!isWritable(path)) return unavailable('FL_STORE_READONLY', readOnly);
       return unavailable(
         'FL_STORE_IO',
         `nothing was written: the disk of the database failed (${messageOf(error)}); check the disk`,
@@ -45,6 +47,18 @@ export function environmentError(error: unknown): FairleadError | undefined {
       });
     default:
       return undefined;
+  }
+}
+
+const readOnly =
+  'nothing was written: the database cannot be written to (read-only file system or permissions); writing resumes by itself when it can';
+
+function isWritable(path: string): boolean {
+  try {
+    accessSync(path, constants.W_OK);
+    return true;
+  } catch {
+    return false;
   }
 }
 

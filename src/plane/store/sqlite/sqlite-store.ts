@@ -9,7 +9,7 @@ import { lockDirectory } from './directory-lock.ts';
 import { holdLease } from './lease.ts';
 import { Pulses } from './pulses.ts';
 import { SqliteReader, type Row } from './reader.ts';
-import { auditHash, AUDIT_START } from './writer.ts';
+import { auditHash, AUDIT_START, readAuditHead } from './writer.ts';
 import { WriterClient } from './writer-client.ts';
 
 /** Where revisions that may have been given out are remembered outside the database, so that a restored copy never repeats one. */
@@ -319,16 +319,21 @@ class SqliteStore implements Store {
 
   async verifyAudit(): Promise<{ readonly leaves: number; readonly brokenAt?: number }> {
     this.#refuseClosed();
+    // Read first: leaves that are added meanwhile lie behind it.
+    const head = readAuditHead(String(this.#reader.sql(`SELECT value FROM meta WHERE key = 'audit'`).get()?.['value'] ?? ''));
     let seq = 0;
     let hash = AUDIT_START;
     for (;;) {
       const rows = this.#reader.sql('SELECT seq, leaf, hash FROM audit WHERE seq > ? ORDER BY seq LIMIT 500').all(seq);
       for (const row of rows) {
         hash = auditHash(hash, String(row['leaf']));
-        if (Number(row['seq']) !== seq + 1 || hash !== row['hash']) return { leaves: seq, brokenAt: seq + 1 };
+        const isHead = seq + 1 === head.seq;
+        if (Number(row['seq']) !== seq + 1 || hash !== row['hash'] || (isHead && hash !== head.hash)) {
+          return { leaves: seq, brokenAt: seq + 1 };
+        }
         seq += 1;
       }
-      if (rows.length < 500) return { leaves: seq };
+      if (rows.length < 500) return seq < head.seq ? { leaves: seq, brokenAt: seq + 1 } : { leaves: seq };
       await nextTurn();
     }
   }

@@ -59,6 +59,7 @@ export class SqliteWriter {
     this.#setDefault('instanceId', options.instanceId);
     this.#setDefault('revision', '0');
     this.#setDefault('oldest', '0');
+    this.#setDefault('audit', `0 ${AUDIT_START}`);
     // Nobody else has this database open, so nobody can hold a lease from before.
     this.#database.exec('UPDATE leases SET expires = 0');
     const revision = Number(this.#meta('revision'));
@@ -68,11 +69,11 @@ export class SqliteWriter {
     }
     this.#reindex();
     this.#database.exec('COMMIT');
-    const leaf = this.#sql('SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1').get();
+    const head = readAuditHead(this.#meta('audit'));
     this.#counters = {
       revision: Number(this.#meta('revision')),
-      auditSeq: Number(leaf?.['seq'] ?? 0),
-      auditHash: String(leaf?.['hash'] ?? AUDIT_START),
+      auditSeq: head.seq,
+      auditHash: head.hash,
       logBytes: Number(this.#sql('SELECT coalesce(sum(bytes), 0) AS n FROM changes').get()?.['n'] ?? 0),
     };
     this.#oldest = Number(this.#meta('oldest'));
@@ -101,13 +102,16 @@ export class SqliteWriter {
     try {
       this.#database.exec('BEGIN IMMEDIATE');
       for (const request of requests) outcomes.push(this.#runOne(request, kinds));
-      if (this.#counters.revision !== before.revision) this.#setMeta('revision', String(this.#counters.revision));
+      const { revision, auditSeq, auditHash } = this.#counters;
+      if (revision !== before.revision) this.#setMeta('revision', String(revision));
+      // Kept beside the chain, so that leaves cut off its end are missed.
+      if (auditSeq !== before.auditSeq) this.#setMeta('audit', `${auditSeq} ${auditHash}`);
       this.#database.exec('COMMIT');
     } catch (error) {
       if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
       this.#counters = before;
       kinds.clear();
-      const failed: Outcome = { ok: false, error: plainError(environmentError(error) ?? error) };
+      const failed: Outcome = { ok: false, error: plainError(environmentError(error, this.#options.path) ?? error) };
       outcomes.splice(0, outcomes.length, ...requests.map(() => failed));
     }
     return {
@@ -131,7 +135,7 @@ export class SqliteWriter {
       return { ok: true, value };
     } catch (error) {
       // A full disk or the like ends the whole group; SQLite may have rolled it back already.
-      if (environmentError(error) !== undefined || !this.#database.isTransaction) throw error;
+      if (environmentError(error, this.#options.path) !== undefined || !this.#database.isTransaction) throw error;
       this.#sql('ROLLBACK TO one').run();
       this.#sql('RELEASE one').run();
       this.#counters = before;
@@ -403,7 +407,7 @@ export class SqliteWriter {
       this.#oldest = upTo;
     } catch (error) {
       if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
-      if (environmentError(error) === undefined) throw error;
+      if (environmentError(error, this.#options.path) === undefined) throw error;
       return { oldest: this.#oldest, more: false };
     }
     return { oldest: this.#oldest, more: true };
@@ -458,6 +462,12 @@ export class SqliteWriter {
 /** sha256 over the previous hash and the leaf's exact text, as 64 hex digits. */
 export function auditHash(previous: string, leaf: string): string {
   return createHash('sha256').update(previous).update('\n').update(leaf).digest('hex');
+}
+
+/** Sequence and hash of the newest leaf, as kept in the meta row `audit`. */
+export function readAuditHead(text: string): { readonly seq: number; readonly hash: string } {
+  const [seq, hash] = text.split(' ');
+  return { seq: Number(seq), hash: hash ?? '' };
 }
 
 /** Whether a put says what is stored already. Reordered keys keep the length, so most different texts are never parsed. */
