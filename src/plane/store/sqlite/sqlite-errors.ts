@@ -1,4 +1,4 @@
-import { accessSync, constants } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { codeOf, FairleadError, messageOf } from '#base';
 
 /** Primary result codes that say the surroundings failed, not the statement. https://sqlite.org/rescode.html */
@@ -53,12 +53,14 @@ export function environmentError(error: unknown, path: string): FairleadError | 
 const readOnly =
   'nothing was written: the database cannot be written to (read-only file system or permissions); writing resumes by itself when it can';
 
+/** Asked with a file of its own: closing the database file here would drop the locks that SQLite holds on it. */
 function isWritable(path: string): boolean {
   try {
-    accessSync(path, constants.W_OK);
+    writeFileSync(`${path}-probe`, '', { mode: 0o600 });
+    rmSync(`${path}-probe`);
     return true;
-  } catch {
-    return false;
+  } catch (error) {
+    return codeOf(error) !== 'EROFS' && codeOf(error) !== 'EACCES' && codeOf(error) !== 'EPERM';
   }
 }
 

@@ -8,6 +8,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { codeOf, messageOf, waitFor } from '#base';
+import type { Store } from '../types.ts';
 import { commit, key, put, remove, Widget, widget } from '../testing/contract-kit.ts';
 import { networkFileSystem } from './directory-lock.ts';
 import { openSqliteStore } from './sqlite-store.ts';
@@ -102,7 +103,7 @@ test('a field that becomes selectable is found in objects stored before', () =>
 test('a full disk refuses commits by name, serves reads, and heals by itself', async (context) => {
   await onMount(context, 'tmpfs', async (mount) => {
     const dir = join(mount, 'db');
-    const store = await openSqliteStore({ dir, kinds: [Widget], logMaxBytes: 200_000 });
+    await using store = closing(await openSqliteStore({ dir, kinds: [Widget], logMaxBytes: 200_000 }));
     await commit(store, { write: [put('a', { spec: { size: 1 } })] });
     await writeFile(join(mount, 'ballast'), Buffer.alloc(3_000_000));
     let written = 0;
@@ -123,22 +124,25 @@ test('a full disk refuses commits by name, serves reads, and heals by itself', a
       (await store.list(Widget)).items.filter((item) => item.metadata.name === 'n0'),
       [],
     );
-    await store.close();
   });
 });
 
 test('a file system that turned read-only refuses commits by name and serves reads', async (context) => {
   await onMount(context, 'ext4', async (mount) => {
-    const store = await openSqliteStore({ dir: join(mount, 'db'), kinds: [Widget] });
+    await using store = closing(await openSqliteStore({ dir: join(mount, 'db'), kinds: [Widget] }));
     await commit(store, { write: [put('a')] });
     // What the kernel does when the disk fails under a file system with errors=remount-ro.
     execFileSync('mount', ['-o', 'remount,abort', mount], { stdio: 'ignore' });
     await assert.rejects(store.commit({ write: [put('b')] }), (error) => codeOf(error) === 'FL_STORE_READONLY');
     assert.ok(await store.get(Widget, key('a')));
     assert.equal(store.revision(), 1);
-    await store.close();
   });
 });
+
+/** Closes the store also when an assertion failed: an open one keeps the test process alive. */
+function closing(store: Store): Store & AsyncDisposable {
+  return Object.assign(store, { [Symbol.asyncDispose]: () => store.close() });
+}
 
 /** A small file system of its own, 5 MB in memory or 20 MB ext4 in a file; skipped where this user may not mount. */
 async function onMount(
