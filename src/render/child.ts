@@ -47,11 +47,15 @@ export class RendererChild {
     this.#options = options;
     const { limits } = options;
     this.#reader = new FrameReader({ headerBytes: limits.headerBytes, bodyBytes: limits.outputBytes });
-    this.#process = spawn(process.execPath, [...flagsOf(options), join(here, 'worker.ts'), options.wasmPath], {
-      env: {},
-      cwd: '/',
-      stdio: ['pipe', 'pipe', 'pipe'],
-    });
+    this.#process = spawn(
+      process.execPath,
+      [...flagsOf(options), join(here, 'worker.ts'), options.wasmPath, String(process.pid)],
+      {
+        env: {},
+        cwd: '/',
+        stdio: ['pipe', 'pipe', 'pipe'],
+      },
+    );
     this.#process.stdin.on('error', () => undefined);
     this.#process.stdout.on('data', (chunk: Buffer) => this.#take(chunk));
     this.#process.stderr.on('data', (chunk: Buffer) => {
@@ -165,9 +169,11 @@ function flagsOf(options: ChildOptions): string[] {
     '--disallow-code-generation-from-strings',
     '--disable-proto=delete',
     '--no-warnings',
-    // Node's permission model: no writing, no child processes, no worker threads, no add-ons, reading only these.
+    // Node's permission model: no writing, no child processes, no add-ons, reading only these.
     '--permission',
     `--allow-fs-read=${packageRoot}`,
     `--allow-fs-read=${options.wasmPath}`,
+    // For the watchdog in worker.ts.
+    '--allow-worker',
   ];
 }

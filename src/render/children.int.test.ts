@@ -1,6 +1,6 @@
 /** Deadlines, memory, quarantine, recycling, fairness, and what a child can reach. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { test, type TestContext } from 'node:test';
 import { jsonLog, waitFor } from '#base';
@@ -28,6 +28,11 @@ function isGone(pid: number): boolean {
   } catch {
     return true;
   }
+}
+
+/** Hundredths of a second of processor time. */
+function cpuTicks(pid: number): number {
+  return Number(readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ')[11]);
 }
 
 test('a render past its deadline is killed, and the next one works', async (t) => {
@@ -117,19 +122,18 @@ test('a full queue answers at once, with when to come back', async (t) => {
 });
 
 test('a render is cancelled while it waits and while it runs, without blame', async (t) => {
-  const renderer = await rendererFor(t, { limits: { killsToQuarantine: 1 } });
+  const renderer = await rendererFor(t, { limits: { killsToQuarantine: 1, deadlineMs: 2_000 } });
   const running = new AbortController();
   const waiting = new AbortController();
+  await renderer.render(good);
   const first = renderer.render(hungry, running.signal);
   const second = renderer.render(good, waiting.signal);
   waiting.abort();
   assert.equal(errorsOf(await second)[0]?.code, 'FL_RENDER_CANCELLED');
   running.abort();
   assert.equal(errorsOf(await first)[0]?.code, 'FL_RENDER_CANCELLED');
-  const [error] = errorsOf(
-    await renderer.render({ ...hungry, files: new Map([...hungry.files, ['b.yaml', Buffer.from('kind: x')]]) }),
-  );
-  assert.notEqual(error?.code, 'FL_RENDER_QUARANTINED');
+  assert.equal(errorsOf(await renderer.render(hungry))[0]?.code, 'FL_RENDER_DEADLINE');
+  assert.equal(errorsOf(await renderer.render(hungry))[0]?.code, 'FL_RENDER_QUARANTINED');
 });
 
 test('stopping ends children and renders', async (t) => {
@@ -172,9 +176,34 @@ test(
     const foreign = open.filter((target) => !/^(pipe|socket|anon_inode):|^\/dev\/null$/.test(target));
     assert.deepEqual(foreign, []);
     const flags = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
-    assert.ok(flags.includes('--permission') && !flags.some((flag) => /^--allow-(?!fs-read)/.test(flag)));
+    assert.ok(flags.includes('--permission') && !flags.some((flag) => /^--allow-(?!fs-read|worker)/.test(flag)));
   },
 );
+
+test('children do not outlive a plane that is killed, not even in the middle of a render', async () => {
+  const script = `
+    const { createRenderer } = await import(${JSON.stringify(new URL('renderer.ts', import.meta.url).href)});
+    const { builtModule, requestOf } = await import(${JSON.stringify(new URL('testing.ts', import.meta.url).href)});
+    const log = { debug() {}, info() {}, warn() {}, error() {}, with: () => log };
+    const renderer = await createRenderer({ wasmPath: await builtModule(), log, poolSize: 1, limits: { deadlineMs: 600_000 } });
+    const first = await renderer.render(requestOf({}));
+    if (!first.ok) throw new Error(JSON.stringify(first));
+    const slow = Array.from({ length: 25 }, (_, i) => [i + '.yaml', 'a: [' + 'a,'.repeat(150_000) + ']']);
+    void renderer.render(requestOf(Object.fromEntries(slow)));
+    console.log(JSON.stringify(renderer.status().pids));
+  `;
+  const plane = spawn(process.execPath, ['--input-type=module', '--no-warnings', '-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const line = await new Promise<string>((resolve) => plane.stdout.once('data', (chunk: Buffer) => resolve(chunk.toString())));
+  const pids = JSON.parse(line) as number[];
+  const [busy] = pids;
+  assert.ok(busy !== undefined);
+  const used = cpuTicks(busy);
+  await waitFor('the render to be under way', () => cpuTicks(busy) > used + 50, { timeoutMs: 20_000 });
+  plane.kill('SIGKILL');
+  await waitFor('the children to be gone', () => pids.every(isGone), { timeoutMs: 4_000 });
+});
 
 test('a module that is not there is said at once', async () => {
   await assert.rejects(createRenderer({ wasmPath: '/nowhere/render.wasm', log: jsonLog() }), { code: 'FL_RENDER_MODULE' });

@@ -6,7 +6,7 @@ export interface RenderLimits {
   readonly pathBytes: number;
   /** All bytes of an answer, redacted and sealed ones included. */
   readonly outputBytes: number;
-  /** Secret objects × recipients: one sealing costs about a third of a millisecond. */
+  /** Secret objects × recipients: one sealing takes about a millisecond. */
   readonly sealings: number;
   /** The JSON in front of an answer: identities, places, lengths. */
   readonly headerBytes: number;
@@ -37,7 +37,7 @@ export const defaultLimits: RenderLimits = {
   files: 5_000,
   pathBytes: 4_096,
   outputBytes: 64 * 1024 * 1024,
-  sealings: 10_000,
+  sealings: 5_000,
   headerBytes: 16 * 1024 * 1024,
   deadlineMs: 10_000,
   startMs: 20_000,

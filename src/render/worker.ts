@@ -5,6 +5,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { argv, exit, memoryUsage, stdin, stdout } from 'node:process';
+import { Worker } from 'node:worker_threads';
 import { encodeFrame, FrameReader } from './frame.ts';
 import { runModule, type ModuleOutcome } from './module.ts';
 import type { ChildAnswer, ChildObject, ChildRequest, ModuleObject, ModuleResult } from './protocol.ts';
@@ -12,6 +13,21 @@ import { Sealer } from './seal.ts';
 
 /** Memory of an ended instance goes with the garbage collector; above this it is told to come now. */
 const collectAboveBytes = 160 * 1024 * 1024;
+
+/**
+ * Ends this process when the plane is gone. The main thread learns of that from its input, but not while a render keeps
+ * it busy, and the deadline that would end such a render died with the plane. An orphan is handed to another parent. Plain
+ * JavaScript in a string, because a thread that has to load the TypeScript loader takes twenty megabytes.
+ */
+const watchdog = `
+  const { workerData } = require('node:worker_threads');
+  setInterval(() => { if (process.ppid !== workerData) process.kill(process.pid, 'SIGKILL'); }, 1000);
+`;
+new Worker(watchdog, {
+  eval: true,
+  workerData: Number(argv[3]),
+  resourceLimits: { maxOldGenerationSizeMb: 16, maxYoungGenerationSizeMb: 2 },
+}).unref();
 
 const module = await WebAssembly.compile(await readFile(argv[2] ?? ''));
 const reader = new FrameReader({ headerBytes: 16 * 1024 * 1024, bodyBytes: 48 * 1024 * 1024 });
