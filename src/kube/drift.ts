@@ -35,6 +35,11 @@ export interface DriftOptions {
   readonly manager: string;
   /** JSON pointers into the live object that do not count, with all below; `*` stands for any one step. */
   readonly ignorePointers?: readonly string[];
+  /**
+   * False where the live object was read without its managedFields: then only values are compared, which misses a field
+   * that holds its zero value, and everything of kind `extra` and `unowned`. Default true.
+   */
+  readonly hasOwners?: boolean;
 }
 
 /**
@@ -50,10 +55,9 @@ export function differsFromWanted(live: KubeObject, wanted: KubeObject | Uint8Ar
   const comparison: Comparison = {
     live,
     ignored: (options.ignorePointers ?? []).map(parsePointer),
+    // Field names may differ between versions of a kind, so the sets of another version tell nothing.
     knowsOwners:
-      // An object read without its managedFields tells nothing about owners; one with them, but none of ours, tells all.
-      (live.metadata.managedFields ?? []).length > 0 &&
-      // Field names may differ between versions of a kind.
+      options.hasOwners !== false &&
       (ourRecord === undefined || ourRecord.apiVersion === live.apiVersion) &&
       live.apiVersion === want.apiVersion,
     found: [],
@@ -120,14 +124,15 @@ function compare(
 ): void {
   if (want === null || want === undefined) return;
   if (live === undefined || live === null) {
-    // The server leaves out what is empty; if the field is still ours, that is what happened.
-    if (isEmptyValue(want) && (!c.knowsOwners || ours !== undefined)) return;
+    // The server leaves out what is empty; if the field is still ours, that is what happened. Of an empty list nobody is
+    // the owner, and it means the same as none.
+    if (isEmptyValue(want) && (!c.knowsOwners || ours !== undefined || Array.isArray(want))) return;
     report(c, 'missing', steps, undefined, want);
     return;
   }
   if (isRecord(want)) {
     if (!isRecord(live)) report(c, 'changed', steps, live, want);
-    else if (isAtomic(ours, all) && Object.keys(want).length > 0) compareWhole(c, steps, want, live, ours);
+    else if (isAtomic(ours, all)) compareWhole(c, steps, want, live, ours);
     else {
       for (const [key, value] of Object.entries(want)) {
         const step = `f:${key}`;
@@ -201,7 +206,10 @@ function guessStep(item: unknown, all: FieldSet | undefined): string {
 /** An atomic map or list, or a list nobody's set goes into: one value, which belongs to one manager as a whole. */
 function compareWhole(c: Comparison, steps: readonly string[], want: unknown, live: unknown, ours: FieldSet | undefined): void {
   const isOurs = !c.knowsOwners || ours !== undefined;
-  if (!covers(steps, want, live)) report(c, 'changed', steps, live, want);
+  if (isEmptyValue(want)) {
+    // An empty map that others may fill, or a value the server defaulted, is still ours; one that is not was replaced.
+    if (c.knowsOwners && !isOurs && !isEmptyValue(live)) report(c, 'changed', steps, live, want);
+  } else if (!covers(steps, want, live)) report(c, 'changed', steps, live, want);
   else if (!isOurs) report(c, 'unowned', steps, live, want);
 }
 

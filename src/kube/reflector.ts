@@ -32,7 +32,7 @@ export interface ReflectorOptions<T> {
   readonly log: Log;
   readonly clock?: Clock;
   readonly rng?: Rng;
-  /** Objects per page where the server cannot stream the list. Default 500. */
+  /** Objects per page where the server cannot stream the list. Default 100, or 500 for metadata: a page is parsed whole. */
   readonly pageSize?: number;
   /** A watch lasts between this and one and a half of it. Default 2,400 s: at most 1.5 requests an hour. */
   readonly watchSeconds?: number;
@@ -175,7 +175,7 @@ export class Reflector<T> implements Service {
         path: this.#path,
         query: {
           ...this.#selectors(),
-          limit: this.#options.pageSize ?? 500,
+          limit: this.#options.pageSize ?? (this.#options.metadataOnly === true ? 500 : 100),
           continue: next,
         },
         accept: this.#accept('PartialObjectMetadataList'),
