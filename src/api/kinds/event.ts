@@ -29,6 +29,8 @@ export const Event = defineKind({
     count: Type.Integer(),
     /** Cluster it happened in, if it did. */
     cluster: Type.Optional(Type.String()),
+    /** Ids of the agent's events that are counted here, newest last, at most 50: a repeated report counts nothing twice. */
+    ids: Type.Optional(Type.Array(Type.String())),
   }),
   status: Type.Object({}),
   columns: [],

@@ -50,6 +50,8 @@ export function adopt({ cluster, deliveries, proven, held, now, newUid }: Adopti
   return {
     cluster: {
       ...cluster,
+      // Labels choose what is delivered: without those of the newer history the cluster would leave targets it belongs to.
+      metadata: { ...cluster.metadata, labels: { ...cluster.metadata.labels, ...proven.labels } },
       status: {
         ...cluster.status,
         recovery: {

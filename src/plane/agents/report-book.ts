@@ -1,3 +1,4 @@
+import { boundedReport } from './event-lane.ts';
 import { reportDigest, stateDigestOf, type DeliveryReport, type ReportRequest, type StateLane } from '#api';
 
 interface Lane {
@@ -76,7 +77,7 @@ export class ReportBook {
       const key = `${one.project}/${one.application}`;
       if (!lane.digests.has(key) && lane.digests.size >= MAX_REPORTS) continue;
       lane.digests.set(key, reportDigest(one));
-      lane.reports.set(key, one);
+      lane.reports.set(key, boundedReport(one));
     }
     const agentChanged =
       JSON.stringify([former?.agent ?? [], former?.orphaned ?? []]) !== JSON.stringify([report.agent, report.orphaned]);

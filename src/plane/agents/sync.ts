@@ -1,0 +1,139 @@
+import {
+  Cluster,
+  DesiredStateRow,
+  payloadTypes,
+  seal,
+  type DesiredPosition,
+  type Envelope,
+  type Head,
+  type SyncRequest,
+  type SyncResponse,
+} from '#api';
+import { isDeepStrictEqual } from 'node:util';
+import type { AgentDirectory } from './agent-directory.ts';
+import { unknownAgent } from './agent-directory.ts';
+import { clusterKey, revisionOf, type ReleaseCache } from './compose-inputs.ts';
+import type { AgentsContext } from './context.ts';
+import { checkCapability, detached } from './enrolment.ts';
+import type { LiveBook } from './live-book.ts';
+import { standingOf } from './positions.ts';
+import { recover } from './recover.ts';
+
+/** After having asked for the whole state lane, the same boot is not asked out of turn again for this long. */
+const RESYNC_PATIENCE_MS = 15_000;
+const NOTHING_YET_MS = 2_000;
+
+/** Long polls of agents: answered at once when there is something newer, else held until there is. */
+export class Syncs {
+  readonly #context: AgentsContext;
+  readonly #directory: AgentDirectory;
+  readonly #live: LiveBook;
+  readonly #releases: ReleaseCache;
+  readonly #asked = new Map<string, { boot: string; atMs: number }>();
+
+  constructor(context: AgentsContext, directory: AgentDirectory, live: LiveBook, releases: ReleaseCache) {
+    this.#context = context;
+    this.#directory = directory;
+    this.#live = live;
+    this.#releases = releases;
+  }
+
+  /** Errors: FL_AGENT_CAPABILITY, FL_AGENT_DETACHED, FL_AGENT_UNKNOWN, and those of `recover` for a proof that is none. */
+  async answer(cluster: string, request: SyncRequest, signal: AbortSignal): Promise<SyncResponse> {
+    checkCapability(request.capability);
+    const { clock, store } = this.#context;
+    const { boot, version } = request;
+    const startedMs = clock.now();
+    const isNews = this.#live.contacts.heard(cluster, startedMs, request.waitMs, { boot, version });
+    store.pulse(Cluster, clusterKey(cluster), { lastContact: startedMs, boot, version });
+    if (isNews) this.#live.tell({ of: 'cluster', cluster });
+    await this.#noteFacts(cluster, request);
+    if (request.proof !== undefined) {
+      const done = await recover(this.#context, this.#releases, cluster, request.proof);
+      if (done === 'recovered') this.#live.tell({ of: 'cluster', cluster });
+    }
+    const deadlineMs = startedMs + request.waitMs;
+    let isOver = false;
+    for (;;) {
+      // Registered before looking, so that nothing falls in between.
+      const news = this.#directory.news(cluster, Math.max(0, deadlineMs - clock.now()), signal);
+      let response: SyncResponse | undefined;
+      try {
+        response = await this.#look(cluster, request, isOver || clock.now() >= deadlineMs);
+      } finally {
+        if (response !== undefined) news.cancel();
+      }
+      if (response !== undefined) return response;
+      isOver = (await news.arrived) === 'over';
+      if (signal.aborted) {
+        this.#live.contacts.cut(cluster, clock.now());
+        return {};
+      }
+    }
+  }
+
+  /** The answer there is now; undefined: wait. */
+  async #look(cluster: string, request: SyncRequest, isOver: boolean): Promise<SyncResponse | undefined> {
+    const entry = await this.#directory.find(cluster);
+    if (entry.identity === undefined) throw unknownAgent(cluster);
+    if (entry.identity.detached || !entry.clusterExists) throw detached(cluster);
+    const { held } = request;
+    const { keys } = this.#context;
+    const extras: SyncResponse = {
+      ...(keys.keySet.version > request.keySetVersion ? { keySet: keys.keySetEnvelope } : {}),
+      ...(this.#live.reports.needsResync(cluster, request.boot) ? { resync: true } : {}),
+    };
+    let { position } = entry;
+    if (held === undefined || position?.digest !== held.digest || position.seq !== held.seq) {
+      const row = await this.#context.store.get(DesiredStateRow, clusterKey(cluster));
+      position = row?.spec.position;
+      const standing = standingOf(row?.spec, held);
+      if (standing === 'foreign' || (standing === 'unsure' && request.proof === undefined)) return { ...extras, need: 'held' };
+      if (standing !== 'current' && row !== undefined) return { ...extras, desired: row.spec.envelope };
+    }
+    const isUrgent = extras.keySet !== undefined || (extras.resync === true && this.#mayAsk(cluster, request.boot));
+    if (!isOver && !isUrgent) return undefined;
+    if (position === undefined) return { ...extras, retryAfterMs: NOTHING_YET_MS };
+    return { ...extras, head: this.#head(cluster, position, request.nonce) };
+  }
+
+  #head(cluster: string, position: DesiredPosition, nonce: string): Envelope {
+    const { keys, clock } = this.#context;
+    const head: Head = { planeId: keys.planeId, cluster, position, nonce, time: clock.now() };
+    return seal(payloadTypes.head, Buffer.from(JSON.stringify(head)), [keys.signer]);
+  }
+
+  #mayAsk(cluster: string, boot: string): boolean {
+    const nowMs = this.#context.clock.now();
+    const asked = this.#asked.get(cluster);
+    if (asked?.boot === boot && nowMs - asked.atMs < RESYNC_PATIENCE_MS) return false;
+    this.#asked.delete(cluster);
+    this.#asked.set(cluster, { boot, atMs: nowMs });
+    if (this.#asked.size > 20_000) {
+      const [oldest] = this.#asked.keys();
+      if (oldest !== undefined) this.#asked.delete(oldest);
+    }
+    return true;
+  }
+
+  /** Facts, version and capability are rows of the Cluster; sent seldom, written only when they differ. */
+  async #noteFacts(cluster: string, { facts, version, capability }: SyncRequest): Promise<void> {
+    if (facts === undefined) return;
+    const found = await this.#context.store.get(Cluster, clusterKey(cluster));
+    const { agent } = found?.status ?? {};
+    if (found === undefined || agent === undefined) return;
+    const next: Cluster = { ...found, status: { ...found.status, facts, agent: { ...agent, version, capability } } };
+    if (isDeepStrictEqual(next.status, found.status)) return;
+    // A conflict is no harm: facts come again with the next start or change, and somebody wrote something newer.
+    const write = (object: Cluster) =>
+      this.#context.store.commit({
+        expect: [{ kind: Cluster, key: clusterKey(cluster), revision: revisionOf(object) }],
+        write: [{ op: 'put', kind: Cluster, object }],
+      });
+    const first = await write(next);
+    if (first.ok) return;
+    const again = await this.#context.store.get(Cluster, clusterKey(cluster));
+    if (again?.status?.agent === undefined) return;
+    await write({ ...again, status: { ...again.status, facts, agent: { ...again.status.agent, version, capability } } });
+  }
+}
