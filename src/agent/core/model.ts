@@ -1,0 +1,282 @@
+import type {
+  AgentEvent,
+  DesiredApplication,
+  DesiredPosition,
+  DesiredState,
+  Envelope,
+  ObjectIdentity,
+  Reason,
+  RetireEntry,
+  Stage,
+} from '#api';
+
+/** `project/application`. */
+export type AppKey = string;
+/** `group/kind/namespace/name` (`formatId` of #kube), with the namespace as it is in the cluster. */
+export type ObjectKey = string;
+
+/** An object of a bundle, with everything resolved that only the cluster knows. */
+export interface PlannedObject {
+  readonly key: ObjectKey;
+  readonly id: ObjectIdentity;
+  readonly digest: string;
+  readonly stage: Stage;
+  readonly wave: number;
+  readonly isSealed: boolean;
+  readonly source?: { readonly file: string; readonly line: number };
+}
+
+/** What we have put, or are about to put, into the cluster: only what is in here can ever be deleted. */
+export interface InventoryItem {
+  /** API version in which it was applied. */
+  readonly version: string;
+}
+export type Inventory = ReadonlyMap<ObjectKey, InventoryItem>;
+
+/** The durable memory of one application. */
+export interface AppRecord {
+  readonly project: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly inventory: Inventory;
+  /** The (release, bundle) held completely, and when that became so (RFC 3339). */
+  readonly applied?: AppliedRecord;
+}
+
+export interface AppliedRecord {
+  readonly release: string;
+  readonly number: number;
+  readonly bundle: string;
+  readonly at: string;
+}
+
+export type ObjectHealth = 'healthy' | 'progressing' | 'degraded';
+
+export interface Drift {
+  /** `deleted`: not there. `stripped`: there without our marks. */
+  readonly kind: 'changed' | 'deleted' | 'stripped';
+  readonly fields: readonly string[];
+  /** '' when the API server does not say. */
+  readonly manager: string;
+  /** RFC 3339, or ''. */
+  readonly at: string;
+}
+
+export interface ObjectState {
+  readonly object: PlannedObject;
+  readonly status: 'pending' | 'applied' | 'failed';
+  readonly health: ObjectHealth;
+  /** Why it failed, or why it is not healthy. */
+  readonly reason?: Reason;
+  /** When a failed one is tried again, ms. */
+  readonly retryAt?: number;
+  /** Its kind is missing: tried again as soon as discovery changes. */
+  readonly awaitsKind?: boolean;
+  readonly attempts: number;
+  readonly drift?: Drift;
+  /** ms of our corrections by field, of the last minute. */
+  readonly corrections?: ReadonlyMap<string, readonly number[]>;
+  /** Set during a fight: not corrected before, ms; and how often it was put off. */
+  readonly fight?: { readonly until: number; readonly rounds: number };
+}
+
+/** Where the machine of one application stands. */
+export type Step =
+  | { readonly at: 'fetching' }
+  | { readonly at: 'planning' }
+  | { readonly at: 'recording' }
+  /** Before a step that waits for what came before it, `isWaiting`. */
+  | { readonly at: 'applying'; readonly index: number; readonly isWaiting: boolean }
+  | { readonly at: 'pruning'; readonly since: number; readonly polls: number; readonly nextAt: number }
+  | { readonly at: 'finishing' }
+  | { readonly at: 'settling' }
+  | { readonly at: 'steady' }
+  | { readonly at: 'blocked'; readonly reason: Reason; readonly retryAt: number; readonly resume: Resume }
+  | { readonly at: 'retiring'; readonly polls: number; readonly nextAt: number }
+  | { readonly at: 'forgetting' }
+  | { readonly at: 'absent' }
+  /** No document names it and none retires it: kept. */
+  | { readonly at: 'orphaned' };
+
+export type Resume = 'fetching' | 'planning' | 'pruning' | 'retiring';
+
+/** Objects that are applied together; one is done before the next begins. */
+export interface Batch {
+  readonly stage: Stage;
+  readonly wave: number;
+  readonly keys: readonly ObjectKey[];
+  /** Nothing of it is applied before everything earlier is healthy. */
+  readonly needsHealth: boolean;
+}
+
+export interface Plan {
+  readonly bundle: string;
+  readonly keys: ReadonlySet<ObjectKey>;
+  readonly batches: readonly Batch[];
+  /** Objects whose place in the cluster is not known yet: their kind is missing. */
+  readonly unresolved: readonly { readonly id: ObjectIdentity; readonly reason: Reason }[];
+  /** Objects that the Project's limits or the agent's own safety forbid: nothing is applied while there is one. */
+  readonly refused: readonly { readonly id: ObjectIdentity; readonly reason: Reason }[];
+}
+
+export interface Counts {
+  readonly created: number;
+  readonly configured: number;
+  readonly unchanged: number;
+  readonly deleted: number;
+}
+
+export interface AppState {
+  readonly key: AppKey;
+  readonly project: string;
+  readonly name: string;
+  /** Value of the label `fairlead.dev/owner`. */
+  readonly owner: string;
+  readonly wanted?: DesiredApplication;
+  readonly retire?: RetireEntry;
+  readonly record?: AppRecord;
+  readonly step: Step;
+  /** The one command that runs for it. */
+  readonly busy?: Command['type'];
+  /** What is wanted changed while a command ran: its outcome is taken in, then everything begins anew. */
+  readonly isStale: boolean;
+  readonly plan?: Plan;
+  readonly objects: ReadonlyMap<ObjectKey, ObjectState>;
+  readonly counts: Counts;
+  /** Failed attempts in a row, of the current step. */
+  readonly attempts: number;
+  /** Objects that are being removed, with what they wait for. */
+  readonly removals: ReadonlyMap<ObjectKey, Reason>;
+  /** Gone from the bundle, there to stay: they remain in the inventory. */
+  readonly kept: ReadonlySet<ObjectKey>;
+  readonly times: { readonly fetchedAt?: string; readonly healthyAt?: string };
+  /** Events of the write that runs: said when it is durable. */
+  readonly pendingEvents?: readonly AgentEvent[];
+}
+
+/** Acknowledgement of a retire entry, kept until no document names it. */
+export interface RetiredRecord {
+  readonly result: 'orphaned' | 'deleted';
+  readonly objects: number;
+}
+
+export interface AgentState {
+  readonly planeId: string;
+  readonly cluster: string;
+  readonly boot: string;
+  readonly position?: DesiredPosition;
+  readonly document?: DesiredState;
+  /** A document that is being made durable. */
+  readonly incoming?: { readonly document: DesiredState; readonly position: DesiredPosition };
+  readonly apps: ReadonlyMap<AppKey, AppState>;
+  readonly retired: ReadonlyMap<string, RetiredRecord>;
+  readonly outbox: readonly AgentEvent[];
+  /** Events dropped since the plane last heard. */
+  readonly gap: number;
+  readonly nextEvent: number;
+  /** About the agent itself, by code. */
+  readonly agent: ReadonlyMap<string, Reason>;
+}
+
+/** Everything that happens to the agent. `at` is ms since the epoch, `random` in [0, 1). */
+export type Signal = { readonly at: number; readonly random: number } & (
+  | {
+      readonly type: 'document';
+      readonly document: DesiredState;
+      readonly position: DesiredPosition;
+      readonly envelope: Envelope;
+    }
+  /** `found`: objects with our owner marks, where the state knew nothing before (by owner hash). */
+  | { readonly type: 'documentStored'; readonly found?: ReadonlyMap<string, Inventory> }
+  | { readonly type: 'outcome'; readonly app: AppKey; readonly outcome: Outcome }
+  | { readonly type: 'observed'; readonly app: AppKey; readonly changes: readonly Observation[] }
+  | { readonly type: 'kindsChanged' }
+  | { readonly type: 'tick' }
+  /** A condition of the agent itself began (reason) or ended (undefined). */
+  | { readonly type: 'agentReason'; readonly code: Reason['code']; readonly reason: Reason | undefined }
+  /** The plane has taken these. */
+  | { readonly type: 'reported'; readonly events: readonly string[]; readonly gap: number }
+);
+
+/** What a watch saw of one object that this application wants. */
+export interface Observation {
+  readonly key: ObjectKey;
+  /** Digest of the wanted object it was compared with. */
+  readonly digest: string;
+  readonly drift: Drift | undefined;
+  readonly health: ObjectHealth;
+  readonly reason?: Reason;
+}
+
+/** How one object of an apply ended. */
+export type ObjectOutcome =
+  | {
+      readonly key: ObjectKey;
+      readonly result: 'created' | 'configured' | 'unchanged';
+      readonly health: ObjectHealth;
+      readonly reason?: Reason;
+      /** The manager it was taken over from, on first contact. */
+      readonly adoptedFrom?: string;
+    }
+  /** `kind`: as soon as discovery changes. */
+  | { readonly key: ObjectKey; readonly result: 'failed'; readonly reason: Reason; readonly retry: 'soon' | 'late' | 'kind' }
+  /** Not tried: the command was cancelled before. */
+  | { readonly key: ObjectKey; readonly result: 'skipped' };
+
+export type RemovalOutcome =
+  /** `gone`: no longer there, or never ours. `kept`: there, and stays. `released`: there, without our marks. */
+  | { readonly key: ObjectKey; readonly result: 'deleted' | 'gone' | 'kept' | 'released' | 'skipped' }
+  | { readonly key: ObjectKey; readonly result: 'waiting' | 'failed'; readonly reason: Reason };
+
+export type Outcome =
+  | { readonly type: 'fetched' }
+  | {
+      readonly type: 'planned';
+      readonly objects: readonly PlannedObject[];
+      readonly unresolved: Plan['unresolved'];
+      readonly refused: Plan['refused'];
+    }
+  | { readonly type: 'stored' }
+  | { readonly type: 'applied'; readonly results: readonly ObjectOutcome[] }
+  | { readonly type: 'removed'; readonly results: readonly RemovalOutcome[] }
+  /** The command as a whole did not succeed. */
+  | { readonly type: 'failed'; readonly reason: Reason; readonly retryAfterMs?: number };
+
+export type Command =
+  | { readonly type: 'storeDocument'; readonly envelope: Envelope; readonly document: DesiredState; readonly isFirst: boolean }
+  /** Everything that is to happen to one application is one of these; at most one at a time, always answered by an outcome. */
+  | AppCommand
+  /** Let the running command of this application end early. */
+  | { readonly type: 'cancel'; readonly app: AppKey };
+
+export type AppCommand = { readonly app: AppKey } & (
+  | { readonly type: 'fetch'; readonly wanted: DesiredApplication }
+  | { readonly type: 'plan'; readonly wanted: DesiredApplication }
+  | {
+      readonly type: 'store';
+      /** Undefined: forget it. */
+      readonly record: AppRecord | undefined;
+      readonly retired?: { readonly id: string; readonly record: RetiredRecord };
+      /** Become part of the outbox with this write. */
+      readonly events: readonly AgentEvent[];
+    }
+  | {
+      readonly type: 'apply';
+      readonly wanted: DesiredApplication;
+      readonly objects: readonly PlannedObject[];
+      /** Objects of the inventory are ours, whatever became of their marks. */
+      readonly inventory: Inventory;
+      readonly isCorrection: boolean;
+    }
+  | {
+      readonly type: 'remove';
+      readonly mode: 'prune' | 'delete' | 'orphan';
+      readonly serviceAccount: string | undefined;
+      readonly objects: readonly { readonly key: ObjectKey; readonly version: string }[];
+    }
+);
+
+export interface Reduction {
+  readonly state: AgentState;
+  readonly commands: readonly Command[];
+}

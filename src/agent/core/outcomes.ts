@@ -1,0 +1,235 @@
+import { rfc3339, unreachable } from '#base';
+import { block, describeKey, moveTo, retryAfterMs, why, type Context, type Happening } from './app.ts';
+import { rivalFor } from './claims.ts';
+import { corrected } from './corrections.ts';
+import { planBatches } from './plan-batches.ts';
+import type {
+  AppState,
+  InventoryItem,
+  ObjectKey,
+  ObjectOutcome,
+  ObjectState,
+  Outcome,
+  PlannedObject,
+  RemovalOutcome,
+} from './model.ts';
+
+export interface Taken {
+  readonly app: AppState;
+  readonly events: readonly Happening[];
+}
+
+const MAX_ADOPTION_EVENTS = 10;
+
+/** Takes in how the running command ended. */
+export function takeOutcome(app: AppState, outcome: Outcome, context: Context): Taken {
+  const { busy, ...rest } = app;
+  const idle: AppState = rest;
+  switch (outcome.type) {
+    case 'fetched':
+      return plain(
+        moveTo({ ...idle, attempts: 0, times: { ...idle.times, fetchedAt: rfc3339(context.at) } }, { at: 'planning' }),
+      );
+    case 'planned':
+      return plain(takePlan(idle, outcome, context));
+    case 'stored':
+      if (idle.step.at !== 'forgetting') return plain(idle);
+      return plain(forgotten(idle));
+    case 'applied':
+      return takeApplied(idle, outcome.results, context);
+    case 'removed':
+      return plain(takeRemoved(idle, outcome.results, context));
+    case 'failed':
+      return plain(takeFailure(idle, busy, outcome, context));
+    default:
+      return unreachable(outcome);
+  }
+}
+
+function plain(app: AppState): Taken {
+  return { app, events: [] };
+}
+
+function forgotten(app: AppState): AppState {
+  if (app.record !== undefined && app.retire !== undefined && app.record.uid !== app.retire.uid)
+    return moveTo(app, { at: 'orphaned' });
+  const { record: _gone, ...rest } = app;
+  return moveTo(rest, { at: 'absent' });
+}
+
+function takePlan(app: AppState, outcome: Extract<Outcome, { type: 'planned' }>, context: Context): AppState {
+  const { wanted } = app;
+  if (wanted === undefined) return app;
+  const objects = new Map<ObjectKey, ObjectState>();
+  for (const object of outcome.objects) objects.set(object.key, stateOf(app.objects.get(object.key), object, context));
+  const refusal = outcome.refused[0];
+  const planned: AppState = {
+    ...app,
+    objects,
+    plan: {
+      bundle: wanted.bundle,
+      keys: new Set(objects.keys()),
+      batches: planBatches(outcome.objects),
+      unresolved: outcome.unresolved,
+      refused: outcome.refused,
+    },
+  };
+  if (refusal !== undefined) {
+    return block(planned, refusal.reason, context.at + retryAfterMs('late', app.attempts, context.random), 'planning');
+  }
+  for (const one of objects.values()) {
+    const rival = rivalFor(context.state, app, one.object.key);
+    if (rival === undefined) continue;
+    const conflict = why(context, 'FL_CLAIM_CONFLICT', { object: describeKey(one.object.key), owner: rival.key });
+    objects.set(one.object.key, failure(one, conflict, 'soon', context));
+  }
+  return moveTo(planned, { at: 'recording' });
+}
+
+/** What is already known of an object, where it is still the same object. */
+function stateOf(known: ObjectState | undefined, object: PlannedObject, context: Context): ObjectState {
+  if (known === undefined || known.object.digest !== object.digest) {
+    return { object, status: 'pending', health: 'progressing', attempts: 0 };
+  }
+  if (known.status !== 'failed') return { ...known, object };
+  if ((known.retryAt ?? 0) > context.at) return { ...known, object };
+  const { retryAt: _r, reason: _w, awaitsKind: _a, ...rest } = known;
+  return { ...rest, object, status: 'pending' };
+}
+
+function failure(
+  one: ObjectState,
+  reason: NonNullable<ObjectState['reason']>,
+  retry: 'soon' | 'late' | 'kind',
+  context: Context,
+): ObjectState {
+  const since = one.reason?.code === reason.code ? one.reason.since : reason.since;
+  return {
+    ...one,
+    status: 'failed',
+    health: 'degraded',
+    reason: { ...reason, since },
+    retryAt: context.at + retryAfterMs(retry, one.attempts, context.random),
+    awaitsKind: retry === 'kind',
+    attempts: one.attempts + 1,
+  };
+}
+
+function takeApplied(app: AppState, results: readonly ObjectOutcome[], context: Context): Taken {
+  const objects = new Map(app.objects);
+  const events: Happening[] = [];
+  const counts = { ...app.counts };
+  const isRun = app.step.at === 'applying';
+  let adoptions = 0;
+  for (const result of results) {
+    const one = objects.get(result.key);
+    if (one === undefined || result.result === 'skipped') continue;
+    if (result.result === 'failed') {
+      objects.set(result.key, failure(one, result.reason, result.retry, context));
+      continue;
+    }
+    if (isRun && one.status === 'pending') counts[result.result] += 1;
+    const repaired = one.drift !== undefined && one.status === 'applied' ? corrected(context, one) : { next: one, events: [] };
+    events.push(...repaired.events);
+    const { reason: _r, retryAt: _t, awaitsKind: _a, drift: _d, ...rest } = repaired.next;
+    objects.set(result.key, {
+      ...rest,
+      status: 'applied',
+      attempts: 0,
+      health: result.health,
+      ...(result.reason === undefined ? {} : { reason: result.reason }),
+    });
+    if (result.adoptedFrom !== undefined && adoptions < MAX_ADOPTION_EVENTS) {
+      adoptions += 1;
+      const words = why(context, 'FL_ADOPTED', { object: describeKey(result.key), manager: result.adoptedFrom });
+      events.push({ type: 'Normal', reason: words, object: one.object.id });
+    }
+  }
+  return { app: { ...app, objects, counts }, events };
+}
+
+function takeRemoved(app: AppState, results: readonly RemovalOutcome[], context: Context): AppState {
+  const inventory = new Map<ObjectKey, InventoryItem>(app.record?.inventory);
+  const removals = new Map(app.removals);
+  const kept = new Set(app.kept);
+  let { deleted } = app.counts;
+  let problem: ReturnType<typeof why> | undefined;
+  let isWaiting = false;
+  for (const result of results) {
+    switch (result.result) {
+      case 'skipped':
+        break;
+      case 'kept':
+        kept.add(result.key);
+        break;
+      case 'deleted':
+      case 'released':
+      case 'gone':
+        if (result.result !== 'gone') deleted += removals.has(result.key) ? 0 : 1;
+        inventory.delete(result.key);
+        removals.delete(result.key);
+        break;
+      case 'waiting':
+        // Counted once, when its deletion began.
+        if (!removals.has(result.key)) deleted += 1;
+        removals.set(result.key, result.reason);
+        isWaiting = true;
+        break;
+      case 'failed':
+        problem ??= result.reason;
+        break;
+      default:
+        unreachable(result);
+    }
+  }
+  const next: AppState = {
+    ...app,
+    removals,
+    kept,
+    counts: { ...app.counts, deleted },
+    ...(app.record === undefined ? {} : { record: { ...app.record, inventory } }),
+  };
+  const { step } = app;
+  if (step.at !== 'pruning' && step.at !== 'retiring') return next;
+  if (problem !== undefined) {
+    return block(next, problem, context.at + retryAfterMs('soon', app.attempts, context.random), step.at);
+  }
+  if (!isWaiting) return { ...next, attempts: 0 };
+  return moveTo(next, { ...step, polls: step.polls + 1, nextAt: context.at + pollDelayMs(step.polls) });
+}
+
+function pollDelayMs(polls: number): number {
+  return Math.min(250 * 2 ** Math.min(polls, 5), 5000);
+}
+
+function takeFailure(
+  app: AppState,
+  busy: AppState['busy'],
+  outcome: Extract<Outcome, { type: 'failed' }>,
+  context: Context,
+): AppState {
+  const retryAt = context.at + Math.max(outcome.retryAfterMs ?? 0, retryAfterMs('soon', app.attempts, context.random));
+  const next = { ...app, attempts: app.attempts + 1 };
+  switch (busy) {
+    case 'fetch':
+      return block(next, outcome.reason, retryAt, 'fetching');
+    case 'remove':
+      return block(next, outcome.reason, retryAt, app.step.at === 'retiring' ? 'retiring' : 'pruning');
+    default:
+      return block(next, outcome.reason, retryAt, 'planning');
+  }
+}
+
+/** Objects by whose kind we wait are tried again now. */
+export function kindsChanged(app: AppState, at: number): AppState {
+  const objects = new Map(app.objects);
+  let found = (app.plan?.unresolved.length ?? 0) > 0;
+  for (const [key, one] of objects) {
+    if (one.status !== 'failed' || one.awaitsKind !== true) continue;
+    objects.set(key, { ...one, retryAt: at });
+    found = true;
+  }
+  if (!found) return app;
+  const { step } = app;
+  return { ...app, objects, step: step.at === 'blocked' && step.resume === 'planning' ? { ...step, retryAt: at } : step };
+}

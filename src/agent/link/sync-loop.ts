@@ -1,0 +1,193 @@
+import {
+  CAPABILITY,
+  reason,
+  type DesiredPosition,
+  type DesiredState,
+  type Envelope,
+  type KeySet,
+  type Reason,
+  type SyncResponse,
+} from '#api';
+import { FairleadError, fullJitter, jittered, messageOf, randomToken, rfc3339, type Clock, type Log, type Rng } from '#base';
+import { PlaneError, type Credentials, type PlaneClient } from './plane-client.ts';
+import { verifyDesired, verifyHead, verifyKeySet, type Trust } from './verify.ts';
+
+export interface SyncOptions {
+  readonly plane: PlaneClient;
+  readonly credentials: Credentials;
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly log: Log;
+  readonly boot: string;
+  readonly version: string;
+  readonly kubeSystemUid: string;
+  readonly rootHash: string;
+  readonly facts: () => Promise<Readonly<Record<string, string>>>;
+  readonly keySet: () => KeySet;
+  readonly onKeySet: (envelope: Envelope, keySet: KeySet) => Promise<void>;
+  /** The floor: what is durable here. */
+  readonly position: () => DesiredPosition | undefined;
+  readonly heldEnvelope: () => Envelope | undefined;
+  /** A verified, newer document. Resolves when it is durable. */
+  readonly onDocument: (document: DesiredState, position: DesiredPosition, envelope: Envelope) => Promise<void>;
+  /** A refused document, or that documents are fine again (undefined). */
+  readonly onRefused: (refused: Reason | undefined) => void;
+  readonly onResync: () => void;
+  /** The plane does not know this agent: show it the receipt. */
+  readonly onUnknown: (signal: AbortSignal) => Promise<void>;
+  readonly onDetached: () => void;
+  /** First wait that is asked for, ms. Default 50,000. */
+  readonly firstWaitMs?: number;
+}
+
+const MIN_WAIT_MS = 5000;
+const MAX_WAIT_MS = 285_000;
+const MAX_RESPONSE_BYTES = 32 * 1024 * 1024;
+const BACKOFF = { baseMs: 500, maxMs: 30_000 };
+
+/** Asks the plane again and again for what should be. Ends when the plane says that this agent is detached. */
+export class SyncLoop {
+  readonly #options: SyncOptions;
+  #waitMs: number;
+  #mustProve = false;
+  #factsToSend: Readonly<Record<string, string>> | undefined;
+  /** Last contact with a plane that is live: a head for our own question, or a new document. Ms, or undefined. */
+  lastContactAt: number | undefined;
+
+  constructor(options: SyncOptions) {
+    this.#options = options;
+    this.#waitMs = options.firstWaitMs ?? 50_000;
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, rng, log, plane } = this.#options;
+    this.#factsToSend = await this.#options.facts().catch(() => ({}));
+    let failures = 0;
+    while (!signal.aborted) {
+      const startedAt = clock.monotonic();
+      try {
+        const retryAfterMs = await this.#ask(signal);
+        if (failures > 0) log.info({ failures }, 'the plane answers again');
+        failures = 0;
+        if (retryAfterMs > 0) await clock.sleep(jittered(retryAfterMs, 0.1, rng), signal).catch(() => undefined);
+      } catch (error) {
+        if (signal.aborted) return;
+        if (error instanceof PlaneError && error.problem === 'FL_AGENT_DETACHED') {
+          log.error(
+            { error: error.message },
+            'this cluster was detached from its plane: what is there stays, nothing new is fetched',
+          );
+          this.#options.onDetached();
+          return;
+        }
+        failures += 1;
+        if (error instanceof PlaneError && (error.status === 401 || error.status === 404)) {
+          await this.#options.onUnknown(signal).catch((cause: unknown) => {
+            log.warn({ error: messageOf(cause) }, 'the plane does not know this agent, nor its receipt');
+          });
+        }
+        // A request that was held and then cut: something in between does not like to wait that long.
+        const heldMs = clock.monotonic() - startedAt;
+        if (error instanceof PlaneError && error.status === 0 && heldMs > MIN_WAIT_MS && heldMs < this.#waitMs) {
+          this.#waitMs = Math.max(MIN_WAIT_MS, Math.min(this.#waitMs, heldMs * 0.8));
+        }
+        if (failures === 1)
+          log.warn({ error: messageOf(error), url: plane.url }, 'the plane cannot be asked; what is held is kept');
+        const askedMs = error instanceof FairleadError ? (error.retryAfterMs ?? 0) : 0;
+        await clock.sleep(Math.max(askedMs, fullJitter(failures, BACKOFF, rng)), signal).catch(() => undefined);
+      }
+    }
+  }
+
+  /** One question. Returns how long the plane wants not to be asked, ms. */
+  async #ask(signal: AbortSignal): Promise<number> {
+    const { plane, credentials, position, boot, version, keySet } = this.#options;
+    const nonce = randomToken(16);
+    const held = position();
+    const proof = this.#mustProve ? this.#options.heldEnvelope() : undefined;
+    const waitMs = this.#mustProve || this.#factsToSend !== undefined ? 0 : Math.round(this.#waitMs);
+    const answer = await plane.call({
+      method: 'POST',
+      path: '/agent/v1/sync',
+      body: {
+        ...(held === undefined ? {} : { held }),
+        nonce,
+        waitMs,
+        keySetVersion: keySet().version,
+        capability: CAPABILITY,
+        version,
+        boot,
+        ...(this.#factsToSend === undefined ? {} : { facts: this.#factsToSend }),
+        ...(proof === undefined ? {} : { proof }),
+      },
+      credentials,
+      timeoutMs: waitMs + 30_000,
+      maxResponseBytes: MAX_RESPONSE_BYTES,
+      signal,
+    });
+    this.#factsToSend = undefined;
+    const response = JSON.parse(answer.toString('utf8')) as SyncResponse; // what counts in it is signed
+    this.#mustProve = response.need === 'held';
+    if (response.keySet !== undefined) await this.#takeKeySet(response.keySet);
+    if (response.resync === true) this.#options.onResync();
+    const pauseMs = Math.min(Math.max(response.retryAfterMs ?? 0, 0), 3_600_000);
+    if (response.desired !== undefined) {
+      const isFine = await this.#takeDocument(response.desired);
+      // The same refused document again and again helps nobody.
+      return isFine ? pauseMs : Math.max(pauseMs, 5000);
+    }
+    if (response.head !== undefined) this.#takeHead(response.head, nonce, waitMs);
+    else if (!this.#mustProve) return Math.max(pauseMs, 1000);
+    return pauseMs;
+  }
+
+  async #takeKeySet(envelope: Envelope): Promise<void> {
+    const next = verifyKeySet(envelope, this.#options.rootHash, this.#options.keySet());
+    if (next.version > this.#options.keySet().version) await this.#options.onKeySet(envelope, next);
+  }
+
+  async #takeDocument(envelope: Envelope): Promise<boolean> {
+    const verdict = verifyDesired(envelope, this.#trust());
+    switch (verdict.kind) {
+      case 'held':
+        return true;
+      case 'refused':
+        this.#options.log.error({ reason: verdict.reason.code, args: verdict.reason.args }, 'refused a document');
+        this.#options.onRefused(verdict.reason);
+        return false;
+      case 'newer':
+        this.lastContactAt = this.#options.clock.now();
+        this.#options.onRefused(undefined);
+        await this.#options.onDocument(verdict.document, verdict.position, envelope);
+        return true;
+    }
+  }
+
+  #takeHead(envelope: Envelope, nonce: string, askedMs: number): void {
+    const { clock, credentials, keySet, plane } = this.#options;
+    const trust = { planeId: credentials.planeId, cluster: credentials.cluster, keySet: keySet() };
+    try {
+      const head = verifyHead(envelope, trust, nonce);
+      plane.clockOffsetMs = head.time - clock.now();
+      this.lastContactAt = clock.now();
+      // It was held for as long as we asked, and arrived: longer may work, too.
+      if (askedMs > 0) this.#waitMs = Math.min(MAX_WAIT_MS, this.#waitMs * 1.5);
+    } catch (error) {
+      const words = messageOf(error);
+      this.#options.onRefused(reason('FL_DOCUMENT_SIGNATURE', { cluster: credentials.cluster, words }, rfc3339(clock.now())));
+      throw new FairleadError('FL_PLANE_HEAD', `the plane's answer is not fresh: ${words}`, { kind: 'unavailable' });
+    }
+  }
+
+  #trust(): Trust {
+    const { credentials, kubeSystemUid, keySet, position, clock } = this.#options;
+    return {
+      planeId: credentials.planeId,
+      cluster: credentials.cluster,
+      kubeSystemUid,
+      keySet: keySet(),
+      floor: position(),
+      now: rfc3339(clock.now()),
+    };
+  }
+}

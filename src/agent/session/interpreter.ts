@@ -1,0 +1,194 @@
+import { reason, type Reason } from '#api';
+import { FairleadError, messageOf, rfc3339, unreachable, type Log } from '#base';
+import type { ResourceMapping } from '#kube';
+import { applyObjects } from '../apply/apply-objects.ts';
+import type { ClusterPort } from '../apply/cluster-port.ts';
+import { ensureNamespace } from '../apply/ensure-namespace.ts';
+import { ignoreRulesFor } from '../apply/ignore-rules.ts';
+import { planObjects } from '../apply/plan-objects.ts';
+import { removeObjects } from '../apply/remove-objects.ts';
+import type { WantedObjects } from '../apply/wanted-objects.ts';
+import type { AgentState, AppCommand, AppKey, Command, Outcome, PlannedObject } from '../core/model.ts';
+import { fetchContent } from '../link/fetch-content.ts';
+import type { Credentials, PlaneClient } from '../link/plane-client.ts';
+import type { AgentStore } from '../state/agent-store.ts';
+import type { Watcher } from '../watch/watcher.ts';
+import { kindOf } from '../watch/watcher.ts';
+import { findMarked } from './find-marked.ts';
+import type { Post } from './mailbox.ts';
+
+export interface InterpreterOptions {
+  readonly store: AgentStore;
+  readonly plane: PlaneClient;
+  readonly credentials: Credentials;
+  readonly port: ClusterPort;
+  readonly watcher: Watcher;
+  readonly wantedObjects: WantedObjects;
+  readonly post: (signal: Post) => void;
+  readonly state: () => AgentState;
+  /** The memory can no longer be trusted to be durable: the session ends and begins anew from what is. */
+  readonly fail: (error: unknown) => void;
+  readonly signal: AbortSignal;
+  readonly log: Log;
+}
+
+/** Carries out what the reducer decided, and posts how it ended. One command at a time per application. */
+export class Interpreter {
+  readonly #options: InterpreterOptions;
+  readonly #running = new Map<AppKey, AbortController>();
+  readonly #nudges = new Map<AppKey, string>();
+
+  constructor(options: InterpreterOptions) {
+    this.#options = options;
+  }
+
+  execute(command: Command, state: AgentState): void {
+    switch (command.type) {
+      case 'storeDocument':
+        void this.#storeDocument(command);
+        break;
+      case 'cancel':
+        this.#running.get(command.app)?.abort();
+        break;
+      default:
+        void this.#run(command, state);
+    }
+  }
+
+  async #storeDocument(command: Extract<Command, { type: 'storeDocument' }>): Promise<void> {
+    const { store, port, post, signal, fail } = this.#options;
+    try {
+      const found = command.isFirst ? await findMarked(port, signal) : undefined;
+      await store.setHeld(command.envelope);
+      post({ type: 'documentStored', ...(found === undefined ? {} : { found }) });
+    } catch (error) {
+      fail(error);
+    }
+  }
+
+  async #run(command: AppCommand, state: AgentState): Promise<void> {
+    const { post, signal, log } = this.#options;
+    const controller = new AbortController();
+    this.#running.set(command.app, controller);
+    const both = AbortSignal.any([signal, controller.signal]);
+    try {
+      const outcome = await this.#perform(command, state, both);
+      this.#running.delete(command.app);
+      post({ type: 'outcome', app: command.app, outcome });
+    } catch (error) {
+      this.#running.delete(command.app);
+      if (signal.aborted) return;
+      if (command.type === 'store') {
+        this.#options.fail(error);
+        return;
+      }
+      if (!controller.signal.aborted)
+        log.warn({ application: command.app, command: command.type, error }, 'a step of an application failed');
+      const retryAfterMs = error instanceof FairleadError ? error.retryAfterMs : undefined;
+      post({
+        type: 'outcome',
+        app: command.app,
+        outcome: {
+          type: 'failed',
+          reason: this.#whyFailed(command, error),
+          ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+        },
+      });
+    }
+  }
+
+  async #perform(command: AppCommand, state: AgentState, signal: AbortSignal): Promise<Outcome> {
+    const { store, plane, credentials, port, watcher, wantedObjects } = this.#options;
+    const owner = state.apps.get(command.app)?.owner ?? '';
+    switch (command.type) {
+      case 'fetch':
+        await fetchContent(command.wanted.bundle, { plane, credentials, store, signal });
+        return { type: 'fetched' };
+      case 'plan':
+        return this.#plan(command, owner);
+      case 'store': {
+        const retired = new Map(this.#options.state().retired);
+        if (command.retired !== undefined) retired.set(command.retired.id, command.retired.record);
+        const { outbox, gap } = this.#options.state();
+        await store.setRecord(command.app, command.record, {
+          ...(command.retired === undefined ? {} : { retired }),
+          ...(command.events.length === 0 ? {} : { outbox: { events: [...outbox, ...command.events], gap } }),
+        });
+        return { type: 'stored' };
+      }
+      case 'apply': {
+        await this.#watchNewKinds(command.objects);
+        await ensureNamespace(command.wanted, command.objects, port, signal);
+        const owners = new Map([...state.apps.values()].map((app) => [app.owner, app.key]));
+        const results = await applyObjects(
+          { ...command, owner },
+          { port, watcher, wantedObjects, knownOwner: (label) => owners.get(label) },
+          signal,
+        );
+        await this.#watchNewKinds(command.objects);
+        return { type: 'applied', results };
+      }
+      case 'remove':
+        return { type: 'removed', results: await removeObjects({ ...command, owner }, port, signal) };
+      default:
+        return unreachable(command);
+    }
+  }
+
+  async #plan(command: Extract<AppCommand, { type: 'plan' }>, owner: string): Promise<Outcome> {
+    const { store, port, watcher, wantedObjects } = this.#options;
+    const { wanted, app } = command;
+    const bundle = store.bundle(wanted.bundle);
+    if (bundle === undefined) {
+      throw new FairleadError('FL_CONTENT_MISSING', `bundle ${wanted.bundle} is not here; it is fetched again`, {
+        kind: 'unavailable',
+      });
+    }
+    const planned = await planObjects(bundle, wanted, (entry) => wantedObjects.peek(entry), port);
+    for (const object of planned.objects) {
+      // What cannot be unsealed fails when it is applied, with its own reason.
+      await wantedObjects.prepare(object, owner).catch(() => undefined);
+    }
+    if (planned.refused.length === 0) {
+      const before = this.#nudges.get(app);
+      this.#nudges.set(app, wanted.nudge ?? '');
+      await watcher.want(
+        app,
+        planned.objects.map((object) => ({ app, owner, object, ignore: ignoreRulesFor(wanted, object.id) })),
+      );
+      if (before !== undefined && before !== (wanted.nudge ?? '')) await watcher.refresh();
+    }
+    return planned;
+  }
+
+  /** Kinds that came to be served only now (by a CustomResourceDefinition before) are watched from their first object on. */
+  async #watchNewKinds(objects: readonly PlannedObject[]): Promise<void> {
+    const { port, watcher } = this.#options;
+    const watched = new Set(watcher.kinds);
+    const mappings = new Map<string, ResourceMapping>();
+    for (const object of objects) {
+      const kind = kindOf(object.key);
+      if (watched.has(kind) || mappings.has(kind)) continue;
+      const mapping = await port.mapper.mapping(object.id).catch(() => undefined);
+      if (mapping !== undefined) mappings.set(kind, mapping);
+    }
+    if (mappings.size > 0) await watcher.watchKinds([...mappings.values()]);
+  }
+
+  #whyFailed(command: AppCommand, error: unknown): Reason {
+    const { port } = this.#options;
+    const since = rfc3339(port.clock.now());
+    const cluster = port.cluster;
+    if (command.type === 'fetch') {
+      if (error instanceof FairleadError && error.code === 'FL_CONTENT_DIGEST') {
+        return reason('FL_DOCUMENT_DIGEST', { cluster, wanted: error.details['wanted'], retry: 'soon' }, since);
+      }
+      return reason(
+        'FL_APPLY_FAILED',
+        { cluster, object: `bundle ${command.wanted.bundle}`, words: messageOf(error), retry: 'soon' },
+        since,
+      );
+    }
+    return reason('FL_APPLY_UNAVAILABLE', { cluster, words: messageOf(error), retry: 'soon' }, since);
+  }
+}

@@ -1,0 +1,290 @@
+import { reason, type DesiredPosition, type KeySet, type Reason } from '#api';
+import { childController, messageOf, rfc3339, supervise, type Clock, type Log, type Rng } from '#base';
+import type { KubeClient, Limiter, RestMapper } from '#kube';
+import type { ClusterPort } from '../apply/cluster-port.ts';
+import { WantedObjects } from '../apply/wanted-objects.ts';
+import type { AgentState } from '../core/model.ts';
+import { restore } from '../core/reduce.ts';
+import { readFacts } from '../facts.ts';
+import { returnToPlane } from '../link/join.ts';
+import type { PlaneClient } from '../link/plane-client.ts';
+import { SyncLoop } from '../link/sync-loop.ts';
+import { Reporter } from '../report/reporter.ts';
+import type { AgentStore, Membership } from '../state/agent-store.ts';
+import { Watcher } from '../watch/watcher.ts';
+import { KindWait } from '../watch/kind-wait.ts';
+import { Interpreter } from './interpreter.ts';
+import { Mailbox } from './mailbox.ts';
+
+export interface SessionOptions {
+  readonly store: AgentStore;
+  readonly membership: Membership;
+  readonly keySet: KeySet;
+  readonly plane: PlaneClient;
+  readonly client: KubeClient;
+  readonly mapper: RestMapper;
+  readonly limiter: Limiter;
+  readonly mayWrite: () => void;
+  /** What is the matter with this agent from the start. */
+  readonly agentReasons: readonly Reason[];
+  /** Only ask and report. */
+  readonly isReadOnly: boolean;
+  readonly onTwin: (listener: (other: string | undefined) => void) => void;
+  readonly identity: string;
+  readonly agentNamespace: string;
+  readonly watchNamespaces?: readonly string[];
+  readonly firstWaitMs?: number;
+  readonly version: string;
+  readonly boot: string;
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly log: Log;
+  readonly signal: AbortSignal;
+}
+
+const OUTBOX_DELAY_MS = 3000;
+const CLEANUP_DELAY_MS = 60_000;
+
+/** The agent's life while it holds the lease, from what is durable until the signal aborts. Rejects when it must begin anew. */
+export async function runSession(options: SessionOptions): Promise<void> {
+  const { store, membership, plane, clock, rng, log, boot } = options;
+  const controller = childController(options.signal);
+  const { signal } = controller;
+  let failure: unknown;
+  const fail = (error: unknown): void => {
+    failure ??= error;
+    controller.abort();
+  };
+  const keys = await store.keys();
+  const held = store.held();
+  let { keySet } = options;
+  let currentMembership = membership;
+  const credentials = { signer: keys.signer, planeId: keySet.planeId, cluster: membership.cluster };
+  const port: ClusterPort = {
+    client: options.client,
+    mapper: options.mapper,
+    limiter: options.limiter,
+    clock,
+    log,
+    cluster: membership.cluster,
+    agentNamespace: options.agentNamespace,
+    mayWrite: options.mayWrite,
+  };
+  const wantedObjects = new WantedObjects(store, keys);
+  const watcher = new Watcher({
+    port,
+    wanted: wantedObjects,
+    signal,
+    ...(options.watchNamespaces === undefined ? {} : { namespaces: options.watchNamespaces }),
+    onObserved: (app, changes) => mailbox.post({ type: 'observed', app, changes }),
+  });
+  const waiters: { readonly position: DesiredPosition; readonly done: () => void }[] = [];
+  const { events, gap } = store.outbox();
+  const initial = restore({
+    planeId: keySet.planeId,
+    cluster: membership.cluster,
+    boot,
+    ...(held === undefined || options.isReadOnly ? {} : { held }),
+    records: options.isReadOnly ? [] : store.records(),
+    retired: store.retired(),
+    outbox: events,
+    gap,
+  });
+  const interpreter = new Interpreter({
+    store,
+    plane,
+    credentials,
+    port,
+    watcher,
+    wantedObjects,
+    post: (posted) => mailbox.post(posted),
+    state: () => mailbox.state,
+    fail,
+    signal,
+    log,
+  });
+  const kindWait = new KindWait({ port, signal, onChange: () => mailbox.post({ type: 'kindsChanged' }) });
+  const reporter = new Reporter({
+    plane,
+    credentials,
+    clock,
+    rng,
+    log,
+    boot,
+    state: () => mailbox.state,
+    onTaken: (taken, takenGap) => mailbox.post({ type: 'reported', events: taken, gap: takenGap }),
+  });
+  const memory = new Housekeeping(store, clock, log, signal, fail);
+  const mailbox: Mailbox = new Mailbox({
+    initial,
+    clock,
+    rng,
+    signal,
+    execute: (command, state) => interpreter.execute(command, state),
+    onChange: (state) => {
+      for (const waiter of waiters.splice(0)) {
+        const isThere = state.position?.digest === waiter.position.digest;
+        if (isThere) waiter.done();
+        else waiters.push(waiter);
+      }
+      kindWait.follow(state);
+      reporter.notice();
+      memory.follow(state);
+    },
+  });
+
+  const sync = new SyncLoop({
+    plane,
+    credentials,
+    clock,
+    rng,
+    log,
+    boot,
+    version: options.version,
+    kubeSystemUid: membership.kubeSystemUid,
+    rootHash: membership.rootHash,
+    facts: () => readFacts(options.client, options.mapper),
+    keySet: () => keySet,
+    onKeySet: async (envelope, next) => {
+      currentMembership = { ...currentMembership, keySet: envelope };
+      await store.setMembership(currentMembership);
+      keySet = next;
+      plane.trust(next.tlsAuthorities);
+      log.info({ version: next.version }, 'took over a newer key set of the plane');
+    },
+    position: () => mailbox.state.position ?? held?.position,
+    heldEnvelope: () => store.held()?.envelope,
+    onDocument: (document, position, envelope) => {
+      if (options.isReadOnly) return Promise.resolve();
+      return new Promise((done) => {
+        waiters.push({ position, done });
+        signal.addEventListener('abort', () => done(), { once: true });
+        mailbox.post({ type: 'document', document, position, envelope });
+      });
+    },
+    onRefused: (refused) => noteRefusal(mailbox, refused),
+    onResync: () => reporter.resync(),
+    onUnknown: async (at) => {
+      const desired = store.held()?.envelope;
+      const facts = await readFacts(options.client, options.mapper).catch(() => ({}));
+      await returnToPlane({ plane, credentials, receipt: membership.receipt, desired, version: options.version, facts }, at);
+      log.info({ plane: plane.url }, 'came back to the plane by the receipt');
+      reporter.resync();
+    },
+    onDetached: () => undefined,
+    ...(options.firstWaitMs === undefined ? {} : { firstWaitMs: options.firstWaitMs }),
+  });
+
+  for (const one of options.agentReasons) mailbox.post({ type: 'agentReason', code: one.code, reason: one });
+  options.onTwin((other) => {
+    const words = { cluster: membership.cluster, holder: options.identity, other };
+    const twin = other === undefined ? undefined : reason('FL_CONTACT_TWIN', words, rfc3339(clock.now()));
+    const isKnown = mailbox.state.agent.has('FL_CONTACT_TWIN');
+    if (twin !== undefined || isKnown) mailbox.post({ type: 'agentReason', code: 'FL_CONTACT_TWIN', reason: twin });
+  });
+  mailbox.post({ type: 'tick' });
+
+  await supervise(
+    [
+      { id: 'sync', run: async (at) => untilAborted(await sync.run(at), at) },
+      { id: 'report', run: (at) => reporter.run(at) },
+    ],
+    signal,
+    { log, clock },
+  );
+  // Best effort: the next process finds the events in its own memory.
+  await memory
+    .flush(mailbox.state)
+    .catch((error: unknown) => log.debug({ error: messageOf(error) }, 'the outbox could not be written'));
+  if (failure !== undefined) throw failure;
+}
+
+/** A detached agent asks no more; it goes on keeping what is there. */
+function untilAborted(_ended: void, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+}
+
+const refusals = ['FL_DOCUMENT_SIGNATURE', 'FL_DOCUMENT_OLD', 'FL_DOCUMENT_FOREIGN', 'FL_DOCUMENT_CRITICAL'] as const;
+
+function noteRefusal(mailbox: Mailbox, refused: Reason | undefined): void {
+  for (const code of refusals) {
+    if (refused?.code === code) mailbox.post({ type: 'agentReason', code, reason: refused });
+    else if (refused === undefined && mailbox.state.agent.has(code))
+      mailbox.post({ type: 'agentReason', code, reason: undefined });
+  }
+}
+
+/** What is written without hurry: events nobody has taken yet, and the removal of content nobody needs any more. */
+class Housekeeping {
+  readonly #store: AgentStore;
+  readonly #log: Log;
+  readonly #signal: AbortSignal;
+  readonly #clock: Clock;
+  readonly #fail: (error: unknown) => void;
+  #written: string;
+  #isWaiting = false;
+  #cleaned: string | undefined;
+  #isCleaning = false;
+  #latest: AgentState | undefined;
+
+  constructor(store: AgentStore, clock: Clock, log: Log, signal: AbortSignal, fail: (error: unknown) => void) {
+    this.#store = store;
+    this.#clock = clock;
+    this.#log = log;
+    this.#signal = signal;
+    this.#fail = fail;
+    this.#written = fingerprint(store.outbox());
+  }
+
+  follow(state: AgentState): void {
+    this.#latest = state;
+    if (!this.#isWaiting && fingerprint({ events: state.outbox, gap: state.gap }) !== this.#written) {
+      this.#isWaiting = true;
+      void this.#after(OUTBOX_DELAY_MS, async () => {
+        this.#isWaiting = false;
+        await this.flush(this.#latest ?? state);
+      });
+    }
+    if (!this.#isCleaning && state.position !== undefined && this.#cleaned !== state.position.digest) {
+      this.#isCleaning = true;
+      void this.#after(CLEANUP_DELAY_MS, async () => {
+        this.#isCleaning = false;
+        await this.#clean(this.#latest ?? state);
+      });
+    }
+  }
+
+  async flush(state: AgentState): Promise<void> {
+    const outbox = { events: state.outbox, gap: state.gap };
+    const next = fingerprint(outbox);
+    if (next === this.#written || next === fingerprint(this.#store.outbox())) return;
+    await this.#store.setOutbox(outbox);
+    this.#written = next;
+  }
+
+  /** While a release is on its way its predecessor's content is kept. */
+  async #clean(state: AgentState): Promise<void> {
+    const isCalm = [...state.apps.values()].every(
+      (app) => app.wanted === undefined || app.step.at === 'steady' || app.step.at === 'settling',
+    );
+    if (!isCalm) return;
+    const needed = new Set((state.document?.applications ?? []).map((one) => one.bundle));
+    const dropped = await this.#store.dropContentBut(needed);
+    this.#cleaned = state.position?.digest;
+    if (dropped > 0) this.#log.debug({ dropped }, 'dropped content that no application needs any more');
+  }
+
+  async #after(ms: number, act: () => Promise<void>): Promise<void> {
+    try {
+      await this.#clock.sleep(ms, this.#signal);
+    } catch {
+      return;
+    }
+    await act().catch(this.#fail);
+  }
+}
+
+function fingerprint(outbox: { readonly events: readonly { readonly id: string }[]; readonly gap: number }): string {
+  return `${outbox.gap} ${outbox.events.map((event) => event.id).join(' ')}`;
+}

@@ -1,0 +1,181 @@
+import type { AgentEvent, Bundle, DesiredPosition, DesiredState, Envelope, KeySet } from '#api';
+import { openKeySet } from '#api';
+import { FairleadError, type Sensitive } from '#base';
+import type { AppRecord, InventoryItem, ObjectKey, RetiredRecord } from '../core/model.ts';
+import { generateKeys, parseKeys, type AgentKeys } from '../link/identity.ts';
+import { readHeld } from '../link/verify.ts';
+import type { StateStore } from './store.ts';
+
+/** What binds this agent to its plane; written once at joining, and when the key set changes. */
+export interface Membership {
+  readonly planeUrl: string;
+  readonly rootHash: string;
+  readonly cluster: string;
+  readonly kubeSystemUid: string;
+  readonly receipt: Envelope;
+  readonly keySet: Envelope;
+}
+
+export interface Outbox {
+  readonly events: readonly AgentEvent[];
+  readonly gap: number;
+}
+
+interface StoredRecord extends Omit<AppRecord, 'inventory'> {
+  /** `[key, version]`. */
+  readonly inventory: readonly (readonly [ObjectKey, string])[];
+}
+
+/**
+ * The agent's memory, typed. Keys: `keys`, `membership`, `desired` (the envelope: document and floor in one), `app/…`,
+ * `retired`, `outbox`, `bundle/<digest>`, `object/<digest>`. Sealed objects are stored as they came.
+ */
+export class AgentStore {
+  readonly #store: StateStore;
+
+  constructor(store: StateStore) {
+    this.#store = store;
+  }
+
+  get stats(): StateStore['stats'] {
+    return this.#store.stats;
+  }
+
+  /** The keys of this agent; made and stored at the first call ever. */
+  async keys(): Promise<AgentKeys> {
+    const stored = this.#store.get('keys');
+    if (stored !== undefined) return parseKeys(stored);
+    const keys = await generateKeys();
+    await this.#put({ keys: keys.serialize() });
+    return keys;
+  }
+
+  membership(): Membership | undefined {
+    return this.#json('membership') as Membership | undefined;
+  }
+
+  async setMembership(membership: Membership): Promise<void> {
+    await this.#put({ membership });
+  }
+
+  keySet(membership: Membership): KeySet {
+    return openKeySet(membership.keySet, membership.rootHash);
+  }
+
+  held(): { readonly envelope: Envelope; readonly document: DesiredState; readonly position: DesiredPosition } | undefined {
+    const envelope = this.#json('desired') as Envelope | undefined;
+    return envelope === undefined ? undefined : { envelope, ...readHeld(envelope) };
+  }
+
+  async setHeld(envelope: Envelope): Promise<void> {
+    await this.#put({ desired: envelope });
+  }
+
+  records(): AppRecord[] {
+    return this.#store.keys('app/').flatMap((key) => {
+      const stored = this.#json(key) as StoredRecord | undefined;
+      if (stored === undefined) return [];
+      const inventory = new Map<ObjectKey, InventoryItem>(stored.inventory.map(([id, version]) => [id, { version }]));
+      return [{ ...stored, inventory }];
+    });
+  }
+
+  retired(): Map<string, RetiredRecord> {
+    return new Map(Object.entries((this.#json('retired') as Record<string, RetiredRecord> | undefined) ?? {}));
+  }
+
+  outbox(): Outbox {
+    return (this.#json('outbox') as Outbox | undefined) ?? { events: [], gap: 0 };
+  }
+
+  async setOutbox(outbox: Outbox): Promise<void> {
+    await this.#put({ outbox });
+  }
+
+  /** One write: the record (undefined: gone), what was retired with it, and what is to be said about it. */
+  async setRecord(
+    app: string,
+    record: AppRecord | undefined,
+    also: { readonly retired?: ReadonlyMap<string, RetiredRecord>; readonly outbox?: Outbox },
+  ): Promise<void> {
+    const stored: StoredRecord | undefined =
+      record === undefined
+        ? undefined
+        : { ...record, inventory: [...record.inventory].map(([id, { version }]) => [id, version]) };
+    await this.#put({
+      [`app/${app}`]: stored,
+      ...(also.retired === undefined ? {} : { retired: Object.fromEntries(also.retired) }),
+      ...(also.outbox === undefined ? {} : { outbox: also.outbox }),
+    });
+  }
+
+  bundle(digest: string): Bundle | undefined {
+    return this.#json(`bundle/${digest}`) as Bundle | undefined;
+  }
+
+  /** The bytes as they came: canonical JSON, or sealed. */
+  object(digest: string): Buffer | undefined {
+    return this.#store.get(`object/${digest}`);
+  }
+
+  hasObject(digest: string): boolean {
+    return this.#store.get(`object/${digest}`) !== undefined;
+  }
+
+  /** Verified content by digest. */
+  async addContent(content: {
+    readonly bundles: ReadonlyMap<string, Uint8Array>;
+    readonly objects: ReadonlyMap<string, Uint8Array>;
+  }): Promise<void> {
+    const changes = new Map<string, Uint8Array>();
+    for (const [digest, bytes] of content.objects) changes.set(`object/${digest}`, bytes);
+    for (const [digest, bytes] of content.bundles) changes.set(`bundle/${digest}`, bytes);
+    await this.#store.commit(changes);
+  }
+
+  /** Drops content that none of these bundles needs; returns how many values went. */
+  async dropContentBut(bundles: ReadonlySet<string>): Promise<number> {
+    const needed = new Set<string>();
+    for (const digest of bundles) {
+      needed.add(`bundle/${digest}`);
+      for (const entry of this.bundle(digest)?.entries ?? []) needed.add(`object/${entry.digest}`);
+    }
+    const gone = [...this.#store.keys('bundle/'), ...this.#store.keys('object/')].filter((key) => !needed.has(key));
+    if (gone.length > 0) await this.#store.commit(new Map(gone.map((key) => [key, undefined])));
+    return gone.length;
+  }
+
+  close(): Promise<void> {
+    return this.#store.close();
+  }
+
+  async #put(values: Readonly<Record<string, unknown>>): Promise<void> {
+    const changes = new Map<string, Uint8Array | undefined>();
+    for (const [key, value] of Object.entries(values)) changes.set(key, encode(value));
+    await this.#store.commit(changes);
+  }
+
+  /** Written by this class: the caller knows the shape. */
+  #json(key: string): unknown {
+    const bytes = this.#store.get(key);
+    if (bytes === undefined) return undefined;
+    try {
+      return JSON.parse(bytes.toString('utf8'));
+    } catch (cause) {
+      throw new FairleadError('FL_STATE_CORRUPT', `the stored ${key} cannot be read; delete the state and join again`, {
+        kind: 'internal',
+        cause,
+      });
+    }
+  }
+}
+
+function encode(value: unknown): Uint8Array | undefined {
+  if (value === undefined) return undefined;
+  if (isSensitiveBytes(value)) return value.reveal();
+  return Buffer.from(JSON.stringify(value));
+}
+
+function isSensitiveBytes(value: unknown): value is Sensitive<Buffer> {
+  return typeof value === 'object' && value !== null && 'reveal' in value;
+}

@@ -1,0 +1,107 @@
+import {
+  authorOf,
+  differsFromWanted,
+  foreignFields,
+  ownedPaths,
+  pointerOf,
+  isWithin,
+  type KubeObject,
+  type LegacyManager,
+} from '#kube';
+import { FIELD_MANAGER, PRUNE_ANNOTATION } from '../apply/marks.ts';
+import type { Drift } from '../core/model.ts';
+
+/** What a look at a live object of ours says. */
+export interface Inspection {
+  /** What is to be put back; undefined when all is as wanted. */
+  readonly drift: Drift | undefined;
+  /** Fields (JSON pointers into the live object) that a controller or another applier holds: left to it. */
+  readonly yielded: readonly string[];
+  /** Fields that another applier took and that Git wants otherwise. */
+  readonly conflicts: readonly { readonly field: string; readonly manager: string }[];
+  /** People's tools that added fields: claimed before the next apply, so that it removes them. */
+  readonly intruders: readonly LegacyManager[];
+}
+
+const MAX_FIELDS = 20;
+
+// kubectl and its subcommands, Helm, and what the consoles of the field write as (some only as the browser or Node they run in).
+const tools =
+  /^(kubectl|helm|k9s|headlamp|lens|openlens|freelens|aptakube|octant|dashboard|kubernetes-dashboard|mozilla|node-fetch|oc)([-_/.].*)?$/i;
+
+/** Whether a field manager is a person with a tool. `kubectl rollout restart` only asks for a restart: undoing it would be another. */
+export function isHumanTool(manager: string): boolean {
+  return tools.test(manager) && manager !== 'kubectl-rollout';
+}
+
+/** Compares a live object (with managedFields) with what was applied. `ignore`: JSON pointers that do not count. Pure. */
+export function inspect(live: KubeObject, wanted: KubeObject | Uint8Array, ignore: readonly string[]): Inspection {
+  const fields: string[] = [];
+  const yielded: string[] = [];
+  const conflicts: { field: string; manager: string }[] = [];
+  let newest = { manager: '', at: '' };
+  const blame = (manager: string, at: string): void => {
+    if (newest.manager === '' || at > newest.at) newest = { manager, at };
+  };
+  for (const difference of differsFromWanted(live, wanted, { manager: FIELD_MANAGER, ignorePointers: ignore })) {
+    const author = authorOf(live, difference.steps, { ours: FIELD_MANAGER });
+    const pointer = pointerOf(live, difference);
+    if (author !== undefined && !isHumanTool(author.manager) && pointer !== undefined) {
+      // An autoscaler's word on replicas counts more than Git's.
+      if (author.subresource === 'scale') {
+        yielded.push(pointer);
+        continue;
+      }
+      if (author.operation === 'Apply') {
+        yielded.push(pointer);
+        if (difference.kind !== 'unowned') conflicts.push({ field: difference.path, manager: author.manager });
+        continue;
+      }
+    }
+    fields.push(difference.path);
+    if (author !== undefined) blame(author.manager, author.time ?? '');
+  }
+  const intruders: LegacyManager[] = [];
+  const ours = new Set(ownedPaths(live, FIELD_MANAGER));
+  for (const foreign of foreignFields(live, { ours: FIELD_MANAGER })) {
+    if (foreign.subresource !== '' || !isHumanTool(foreign.manager)) continue;
+    const added = foreign.fields.filter(
+      ({ path, pointer }) =>
+        !ours.has(path) && !isHarmless(pointer) && !ignore.some((rule) => isIgnored(pointer, rule)) && !yielded.includes(pointer),
+    );
+    if (added.length === 0) continue;
+    intruders.push({ manager: foreign.manager, operation: foreign.operation });
+    for (const { path } of added) if (!fields.includes(path)) fields.push(path);
+    blame(foreign.manager, foreign.time ?? '');
+  }
+  return {
+    drift:
+      fields.length === 0
+        ? undefined
+        : { kind: 'changed', fields: fields.slice(0, MAX_FIELDS), manager: newest.manager, at: newest.at },
+    yielded,
+    conflicts,
+    intruders,
+  };
+}
+
+/** What people may set on an object of ours: it changes nothing that Git says. */
+function isHarmless(pointer: string): boolean {
+  return (
+    pointer.startsWith('/metadata/finalizers') ||
+    pointer.startsWith('/metadata/ownerReferences') ||
+    pointer.startsWith('/status') ||
+    pointer === `/metadata/annotations/${PRUNE_ANNOTATION.replace('/', '~1')}` ||
+    pointer.endsWith('/annotations/kubectl.kubernetes.io~1restartedAt') ||
+    pointer === '/metadata/annotations' ||
+    pointer === '/metadata/labels'
+  );
+}
+
+/** `*` in a rule stands for any one step. */
+function isIgnored(pointer: string, rule: string): boolean {
+  if (!rule.includes('*')) return isWithin(pointer, rule);
+  const at = pointer.split('/');
+  const pattern = rule.split('/');
+  return pattern.length <= at.length && pattern.every((step, index) => step === '*' || step === at[index]);
+}
