@@ -27,8 +27,8 @@ export class KubeStatusError extends FairleadError {
   readonly causes: readonly StatusCause[];
 
   constructor(facts: StatusFacts, request: string) {
-    const { code, kind, retryable } = classify(facts);
-    super(code, `${request}: ${facts.message === '' ? `status ${facts.status}` : facts.message}`, {
+    const { code, words, kind, retryable } = classify(facts);
+    super(code, `${request}: ${facts.message === '' ? `${words} (status ${facts.status})` : facts.message}`, {
       kind,
       retryable: retryable || facts.retryAfterMs !== undefined,
       ...(facts.retryAfterMs === undefined ? {} : { retryAfterMs: facts.retryAfterMs }),
@@ -43,58 +43,90 @@ export class KubeStatusError extends FairleadError {
 
 interface Verdict {
   readonly code: string;
+  /** What the code means, said where the API server says nothing. */
+  readonly words: string;
   readonly kind: ErrorKind;
   readonly retryable: boolean;
 }
 
+function verdict(code: string, words: string, kind: ErrorKind, retryable = kind === 'unavailable'): Verdict {
+  return { code, words, kind, retryable };
+}
+
+const admissionDenied = verdict(
+  'FL_KUBE_ADMISSION_DENIED',
+  'an admission webhook or policy of the cluster refuses the object; change the object or ask who runs the policy',
+  'denied',
+);
+
 function classify(facts: StatusFacts): Verdict {
-  const verdict = (code: string, kind: ErrorKind, retryable = false): Verdict => ({ code, kind, retryable });
   const has = (reason: string): boolean => facts.causes.some((cause) => cause.reason === reason);
   const { status, reason, message } = facts;
+  // An admission webhook may answer any 4xx, and says so only in its words.
+  if (status >= 400 && status < 500 && /^admission webhook .* denied the request/.test(message)) return admissionDenied;
   switch (status) {
     case 400:
-      // An admission webhook may answer any 4xx, and says so only in its words.
-      return /^admission webhook .* denied the request/.test(message)
-        ? verdict('FL_KUBE_ADMISSION_DENIED', 'denied')
-        : verdict('FL_KUBE_BAD_REQUEST', 'invalid');
+      return verdict('FL_KUBE_BAD_REQUEST', 'the API server does not understand the request', 'invalid');
     case 401:
-      return verdict('FL_KUBE_UNAUTHENTICATED', 'unauthenticated');
+      return verdict('FL_KUBE_UNAUTHENTICATED', 'the API server does not accept the credentials; renew them', 'unauthenticated');
     case 403:
-      if (has('NamespaceTerminating')) return verdict('FL_KUBE_NAMESPACE_TERMINATING', 'conflict', true);
-      if (/exceeded quota/.test(message)) return verdict('FL_KUBE_QUOTA', 'denied');
-      if (/^admission webhook .* denied the request|ValidatingAdmissionPolicy|violates PodSecurity/.test(message)) {
-        return verdict('FL_KUBE_ADMISSION_DENIED', 'denied');
+      if (has('NamespaceTerminating')) {
+        return verdict(
+          'FL_KUBE_NAMESPACE_TERMINATING',
+          'the namespace is being deleted; it takes nothing new until it is gone',
+          'conflict',
+          true,
+        );
       }
-      return verdict('FL_KUBE_FORBIDDEN', 'denied');
+      if (/exceeded quota/.test(message)) {
+        return verdict('FL_KUBE_QUOTA', 'a ResourceQuota of the namespace is used up; raise it or ask for less', 'denied');
+      }
+      if (/ValidatingAdmissionPolicy|violates PodSecurity/.test(message)) return admissionDenied;
+      return verdict('FL_KUBE_FORBIDDEN', 'the identity may not do this; grant it by RBAC', 'denied');
     case 404:
-      return verdict('FL_KUBE_NOT_FOUND', 'not-found');
-    case 409:
-      if (has('FieldManagerConflict')) return verdict('FL_KUBE_FIELD_CONFLICT', 'conflict');
-      if (reason === 'AlreadyExists') return verdict('FL_KUBE_EXISTS', 'conflict');
-      return verdict('FL_KUBE_CONFLICT', 'conflict', true);
-    case 410:
-      return verdict('FL_KUBE_EXPIRED', 'conflict', true);
-    case 413:
-      return verdict('FL_KUBE_REQUEST_TOO_LARGE', 'too-large');
-    case 415:
+      return verdict('FL_KUBE_NOT_FOUND', 'the object, its namespace or its kind is not there', 'not-found');
     case 405:
-      return verdict('FL_KUBE_UNSUPPORTED', 'invalid');
+    case 415:
+      return verdict('FL_KUBE_UNSUPPORTED', 'the API server does not support this for this kind', 'invalid');
+    case 409:
+      if (has('FieldManagerConflict')) {
+        return verdict('FL_KUBE_FIELD_CONFLICT', 'other field managers hold fields of the object with other values', 'conflict');
+      }
+      if (reason === 'AlreadyExists') return verdict('FL_KUBE_EXISTS', 'an object of this name exists already', 'conflict');
+      return verdict('FL_KUBE_CONFLICT', 'the object has changed in between; read it and try again', 'conflict', true);
+    case 410:
+      return verdict('FL_KUBE_EXPIRED', 'the API server has forgotten this version; list again', 'conflict', true);
+    case 413:
+      return verdict('FL_KUBE_REQUEST_TOO_LARGE', 'the object is larger than the API server takes', 'too-large');
     case 422:
-      return facts.causes.some((cause) => /immutable|may not be changed|updates to .* are forbidden/.test(cause.message)) ||
-        /field is immutable|updates to .* are forbidden/.test(message)
-        ? verdict('FL_KUBE_IMMUTABLE', 'invalid')
-        : verdict('FL_KUBE_INVALID', 'invalid');
+      return isAboutImmutable(facts)
+        ? verdict('FL_KUBE_IMMUTABLE', 'a field that cannot be changed would change; the object has to be replaced', 'invalid')
+        : verdict('FL_KUBE_INVALID', 'the API server finds the object invalid; correct it', 'invalid');
     case 429:
-      return verdict('FL_KUBE_THROTTLED', 'unavailable', true);
+      return verdict('FL_KUBE_THROTTLED', 'the API server is busy and asks to come back later', 'unavailable');
     case 500:
-      if (/failed calling webhook/.test(message)) return verdict('FL_KUBE_WEBHOOK_FAILED', 'unavailable', true);
-      return verdict('FL_KUBE_SERVER', 'unavailable', true);
+      return /failed calling webhook/.test(message)
+        ? verdict(
+            'FL_KUBE_WEBHOOK_FAILED',
+            'an admission webhook of the cluster does not answer; look at its backend',
+            'unavailable',
+          )
+        : verdict('FL_KUBE_SERVER', 'the API server failed', 'unavailable');
     case 503:
     case 504:
-      return verdict(reason === 'Timeout' ? 'FL_KUBE_SERVER_TIMEOUT' : 'FL_KUBE_UNAVAILABLE', 'unavailable', true);
+      return reason === 'Timeout'
+        ? verdict('FL_KUBE_SERVER_TIMEOUT', 'the API server did not finish in time', 'unavailable')
+        : verdict('FL_KUBE_UNAVAILABLE', 'the API server, or what it depends on, is away', 'unavailable');
     default:
-      return status >= 500 ? verdict('FL_KUBE_SERVER', 'unavailable', true) : verdict('FL_KUBE_REFUSED', 'invalid');
+      return status >= 500
+        ? verdict('FL_KUBE_SERVER', 'the API server failed', 'unavailable')
+        : verdict('FL_KUBE_REFUSED', 'the API server refuses the request', 'invalid');
   }
+}
+
+function isAboutImmutable(facts: StatusFacts): boolean {
+  const pattern = /field is immutable|updates to .* are forbidden|may not be changed|may not change/;
+  return pattern.test(facts.message) || facts.causes.some((cause) => pattern.test(cause.message));
 }
 
 /** Reads `metav1.Status` out of an answer; anything else becomes its first words. `request` is `GET /api/v1/…` for the message. */

@@ -13,6 +13,8 @@ interface Server {
   readonly workers: number;
   readonly serviceMs: number;
   readonly contention: number;
+  /** On the way, whatever the load. */
+  readonly rttMs?: number;
   readonly refuseAbove?: number;
 }
 
@@ -41,7 +43,7 @@ function simulate(
       for (let i = 0; i < s.workers; i += 1) if ((workersFree[i] ?? 0) < (workersFree[best] ?? 0)) best = i;
       const startsAt = Math.max(now, workersFree[best] ?? 0);
       if (!isRefused) workersFree[best] = startsAt + cost;
-      inFlight.push({ startedAt: now, endsAt: isRefused ? now + 1 : startsAt + cost, refused: isRefused });
+      inFlight.push({ startedAt: now, endsAt: isRefused ? now + 1 : startsAt + cost + (s.rttMs ?? 0), refused: isRefused });
     }
     const next = inFlight.reduce(
       (a, b) => (b.endsAt < a.endsAt ? b : a),
@@ -73,6 +75,20 @@ test('a healthy server is used to at least nine tenths of what it can do', () =>
     const { perSecond } = simulate(() => ({ workers, serviceMs: 20, contention: 0 }), 4000);
     const possible = (workers / 20) * 1000;
     assert.ok(perSecond > possible * 0.9, `${workers} workers: ${perSecond.toFixed(0)} of ${possible}/s`);
+  }
+});
+
+test('a burst of a thousand calls gets most of what 64 in flight would', () => {
+  for (const seed of [1, 2, 3, 4, 5]) {
+    for (const workers of [4, 8, 32]) {
+      const server: Server = { workers, serviceMs: workers, contention: 0, rttMs: 20 };
+      const { perSecond } = simulate(() => server, 1000, seed);
+      const possible = Math.min(1000, (64 / (20 + workers)) * 1000);
+      assert.ok(
+        perSecond > possible * 0.75,
+        `${workers} workers, seed ${seed}: ${perSecond.toFixed(0)} of ${possible.toFixed(0)}/s`,
+      );
+    }
   }
 });
 

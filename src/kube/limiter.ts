@@ -69,24 +69,28 @@ function emptyWindow(since: number, skip: number): Window {
   return { since, count: 0, latencySum: 0, wasFull: false, skip };
 }
 
-// Quiet windows between two trials.
-const PATIENCE = 4;
+// Quiet windows between two trials; more of them, and smaller steps up, for a while after a refusal.
+const PATIENCE = 2;
+const PATIENCE_AFTER_REFUSAL = 8;
+const CAUTION_MS = 30_000;
 // A raise must bring this much, a reduction may cost as much.
 const PAYS = 1.03;
 const COSTS = 0.97;
+// At first anything that is no loss will do: a burst is over before a cautious climb arrives.
+const START_PAYS = 1;
 
 /**
  * Additive increase, multiplicative decrease. Latency alone cannot be the signal: with n in flight it grows with n even on
  * a healthy server. By Little's law latency = n / throughput, so what counts is whether more in flight brings more
- * throughput: a change is tried for a window and kept only if it pays. Throughput far below the best of late is overload: a
- * fifth less. A refusal (429, or 5xx with Retry-After: API priority and fairness) halves and pauses.
+ * throughput: a change is tried for a window and kept only if it pays. Throughput far below the best of late may be overload:
+ * a fifth less is tried. A refusal (429, or 5xx with Retry-After: API priority and fairness) halves and pauses.
  */
 export function observe(state: LimiterState, seen: Observation, config: LimiterConfig): LimiterState {
   if (seen.outcome !== 'answered') {
     const pausedUntil = Math.max(state.pausedUntil, seen.now + (seen.retryAfterMs ?? 0));
     if (seen.startedAt < state.cutAt) return { ...state, pausedUntil };
-    const cut = withLimit({ ...state, best: 0 }, Math.max(config.min, Math.floor(state.limit / 2)), seen.now);
-    return { ...cut, pausedUntil, cutAt: seen.now };
+    const cut = withLimit({ ...state, best: 0, cutAt: seen.now }, Math.max(config.min, Math.floor(state.limit / 2)), seen.now);
+    return { ...cut, pausedUntil };
   }
   const { skip } = state.window;
   if (skip > 0) return { ...state, window: emptyWindow(seen.now, skip - 1) };
@@ -105,9 +109,24 @@ export function observe(state: LimiterState, seen: Observation, config: LimiterC
   return window.wasFull ? judge(next, window.count / elapsed, window.latencySum / window.count, seen.now, config) : next;
 }
 
+function isCautious(state: LimiterState, now: number): boolean {
+  return now - state.cutAt < CAUTION_MS;
+}
+
+function patienceOf(state: LimiterState, now: number): number {
+  return isCautious(state, now) ? PATIENCE_AFTER_REFUSAL : PATIENCE;
+}
+
 /** A new limit outside a trial; calls begun under the old one are not counted. */
 function withLimit(state: LimiterState, limit: number, now: number): LimiterState {
-  return { ...state, limit, isStarting: false, trial: undefined, patience: PATIENCE, window: emptyWindow(now, state.limit) };
+  return {
+    ...state,
+    limit,
+    isStarting: false,
+    trial: undefined,
+    patience: patienceOf(state, now),
+    window: emptyWindow(now, state.limit),
+  };
 }
 
 function judge(state: LimiterState, throughput: number, latencyMs: number, now: number, config: LimiterConfig): LimiterState {
@@ -117,16 +136,20 @@ function judge(state: LimiterState, throughput: number, latencyMs: number, now: 
     return withLimit({ ...state, best: throughput }, Math.max(floor, Math.floor(state.limit / 2)), now);
   }
   const { trial } = state;
-  // Fewer in flight may well bring less: that is no overload.
-  if (best / throughput > 1.3 && (trial === undefined || trial.from < state.limit)) {
-    // Forget a little of the best with each step down: if nothing helps, the server itself has become slower.
-    return withLimit({ ...state, best: best * 0.9 }, Math.max(floor, Math.floor(state.limit * 0.8)), now);
+  if (trial !== undefined && state.limit < trial.from) {
+    if (throughput > trial.throughput * COSTS) return tryNext({ ...state, best, isNextUp: false }, throughput, now, config);
+    // Fewer did not help, so the server itself has become slower: what it does now is the new best.
+    return { ...withLimit({ ...state, best: Math.max(trial.throughput, throughput) }, trial.from, now), isNextUp: true };
+  }
+  if (best / throughput > 1.3) {
+    const fewer = Math.max(floor, Math.floor(state.limit * 0.8));
+    return { ...withLimit({ ...state, best }, fewer, now), trial: { from: state.limit, throughput }, isNextUp: false };
   }
   if (trial !== undefined) {
-    const isUp = state.limit > trial.from;
-    const isWorthIt = throughput > trial.throughput * (isUp ? (state.isStarting ? 1.1 : PAYS) : COSTS);
-    if (!isWorthIt) return { ...withLimit({ ...state, best }, trial.from, now), isNextUp: !isUp };
-    return tryNext({ ...state, best, isNextUp: isUp }, throughput, now, config);
+    if (throughput > trial.throughput * (state.isStarting ? START_PAYS : PAYS)) {
+      return tryNext({ ...state, best, isNextUp: true }, throughput, now, config);
+    }
+    return { ...withLimit({ ...state, best }, trial.from, now), isNextUp: false };
   }
   if (state.patience > 0) return { ...state, best, patience: state.patience - 1 };
   return tryNext({ ...state, best }, throughput, now, config);
@@ -134,8 +157,8 @@ function judge(state: LimiterState, throughput: number, latencyMs: number, now: 
 
 function tryNext(state: LimiterState, throughput: number, now: number, config: LimiterConfig): LimiterState {
   const { limit } = state;
-  const step = Math.max(1, Math.floor(limit / 8));
   const isUp = state.isNextUp && limit < config.max;
+  const step = Math.max(1, Math.floor(limit / (isUp && !isCautious(state, now) ? 4 : 8)));
   const wanted = state.isStarting ? limit * 2 : isUp ? limit + step : limit - step;
   const next = Math.min(config.max, Math.max(Math.min(limit, Math.ceil(config.start / 2)), wanted));
   return {
@@ -143,7 +166,7 @@ function tryNext(state: LimiterState, throughput: number, now: number, config: L
     limit: next,
     isStarting: state.isStarting && next < config.max,
     trial: { from: limit, throughput },
-    patience: PATIENCE,
+    patience: patienceOf(state, now),
     window: emptyWindow(now, Math.max(limit, next)),
   };
 }
