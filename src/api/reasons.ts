@@ -122,6 +122,18 @@ export const reasons = {
     says: '{file}:{line}: {message}',
     next: 'correct it in Git; clusters keep the last release',
   },
+  FL_RENDER_REFUSED: {
+    area: 'render',
+    actor: 'application owner',
+    says: '{path} at {commit}: {message}',
+    next: 'correct it in Git; clusters keep the last release',
+  },
+  FL_RENDER_PATH: {
+    area: 'render',
+    actor: 'application owner',
+    says: 'spec.source.path cannot be used: {message}',
+    next: 'correct it, or label the cluster; clusters keep the last release',
+  },
   FL_RENDER_NO_PATH: {
     area: 'render',
     actor: 'application owner',
@@ -280,6 +292,7 @@ export const reasons = {
     says: '{cluster} was last heard of {since}',
     next: 'check its agent and network; it goes on healing by itself meanwhile',
   },
+  FL_RELEASING: { area: 'hold', actor: 'nobody: it resolves itself', says: 'release {release} is on its way' },
   FL_CONTACT_PENDING: {
     area: 'contact',
     actor: 'nobody: it resolves itself',
@@ -305,6 +318,12 @@ export const reasons = {
   },
 
   // apply
+  FL_CLUSTER_DELIVERIES: {
+    area: 'apply',
+    actor: 'application owner',
+    says: 'in contact; {ready} of {total} deliveries to {cluster} are what Git says',
+    next: 'see kubectl get deliveries -A --field-selector spec.cluster={cluster}',
+  },
   FL_APPLYING: {
     area: 'apply',
     actor: 'nobody: it resolves itself',

@@ -78,32 +78,37 @@ export const RenderRow = defineKind({
   description: 'What the newest Release of one Application was rendered from.',
   spec: Type.Object({
     applicationUid: Type.String(),
-    /** One per group of clusters with equal input. */
-    groups: Type.Array(
+    /** One per path and options: clusters that are rendered from the same files in the same way. */
+    trees: Type.Array(
       Type.Object({
-        /** sha256 over renderer version, path, options and the values of the variables in use. */
-        input: Type.String(),
+        /** sha256 over renderer version, path and options. */
+        base: Type.String(),
         /** Object id of the path's tree. */
         tree: Type.String(),
-        /** sha256 over the names and object ids of the files that the render read or looked for. */
+        /** sha256 over names and object ids of the files that the renders read or looked for. */
         files: Type.String(),
-        /** What it looked for, to compute `files` of another tree. */
-        readSet: Type.Object({
-          files: Type.Array(Type.String()),
-          listed: Type.Array(
-            Type.Object({ suffixes: Type.Array(Type.String()), names: Type.Array(Type.String()), recurse: Type.Boolean() }),
-          ),
-          hasSecrets: Type.Boolean(),
-          /** Whether the commit's time had an influence; then it is part of the key. */
-          clockMs: Type.Optional(Type.Integer()),
-        }),
-        bundles: Type.Array(
+        /** What they read and looked for: by it, `files` of another tree. */
+        read: Type.Array(Type.String()),
+        listed: Type.Array(
+          Type.Object({ suffixes: Type.Array(Type.String()), names: Type.Array(Type.String()), recurse: Type.Boolean() }),
+        ),
+        /** Variables that the files mention. */
+        variables: Type.Array(Type.String()),
+        /** Commit time in ms, where it had an influence. */
+        clockMs: Type.Optional(Type.Integer()),
+        /** One per set of values of the variables. */
+        groups: Type.Array(
           Type.Object({
-            digest: Type.String(),
-            objects: Type.Integer(),
-            plane: Type.Optional(Type.Boolean()),
-            /** With secrets: cluster → hash of the keys its objects were sealed with; else '' for every cluster. */
-            clusters: Type.Record(Type.String(), Type.String()),
+            /** sha256 over the values. */
+            values: Type.String(),
+            bundles: Type.Array(
+              Type.Object({
+                digest: Type.String(),
+                objects: Type.Integer(),
+                /** Cluster → hash of the keys its secrets are sealed with, '' where nothing is sealed; '' → the plane itself. */
+                members: Type.Record(Type.String(), Type.String()),
+              }),
+            ),
           }),
         ),
       }),

@@ -8,7 +8,7 @@
  *
  * It renders nothing, and knows Applications only by the references they name.
  */
-export { createSources, RECONCILE_ANNOTATION, type Sources, type SourcesOptions } from './sources.ts';
+export { createSources, type Sources, type SourcesOptions } from './sources.ts';
 export { defaultSourceLimits, type SourceLimits } from './mirror.ts';
 export type { Snapshot, TreeFile } from './snapshot-reader.ts';
 export type { Decrypt } from './look.ts';

@@ -37,7 +37,7 @@ export type Finding =
   | { readonly ref: string; readonly snapshot: Snapshot }
   | { readonly ref: string; readonly reason: UntimedReason };
 
-const bounds = { minIntervalMs: 5_000, maxIntervalMs: 24 * 3_600_000, minTimeoutMs: 1_000, maxTimeoutMs: 600_000 };
+const bounds = { minIntervalMs: 5_000, maxIntervalMs: 24 * 3_600_000, minTimeoutMs: 1_000, maxTimeoutMs: 100_000 };
 
 export function intervalOf(repository: GitRepository): number {
   return within(repository.spec.interval ?? '1m', bounds.minIntervalMs, bounds.maxIntervalMs, 60_000);

@@ -27,7 +27,7 @@ export interface Snapshot {
   treeHash(path: string): Promise<string>;
   list(path: string): Promise<readonly TreeFile[]>;
   /** Bytes of files from `list`, by object id. */
-  read(files: readonly TreeFile[]): Promise<ReadonlyMap<string, Uint8Array>>;
+  read(files: readonly Pick<TreeFile, 'path' | 'oid' | 'bytes'>[]): Promise<ReadonlyMap<string, Uint8Array>>;
 }
 
 interface Waiting {
@@ -103,7 +103,7 @@ export class SnapshotReader implements Snapshot {
     return files;
   }
 
-  async read(files: readonly TreeFile[]): Promise<ReadonlyMap<string, Uint8Array>> {
+  async read(files: readonly Pick<TreeFile, 'path' | 'oid' | 'bytes'>[]): Promise<ReadonlyMap<string, Uint8Array>> {
     const byOid = new Map(files.map((file) => [file.oid, file]));
     if (byOid.size === 0) return new Map();
     const bytes = [...byOid.values()].reduce((sum, file) => sum + file.bytes + 100, 0);

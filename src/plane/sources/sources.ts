@@ -12,6 +12,7 @@ import {
   parseKey,
   Project,
   reasonOf,
+  RECONCILE_ANNOTATION,
   Release,
   type GitReference,
 } from '#api';
@@ -23,9 +24,6 @@ import { defaultSourceLimits, Mirror, type SourceLimits } from './mirror.ts';
 import { statusAfter } from './repository-status.ts';
 import { SnapshotReader, type Snapshot } from './snapshot-reader.ts';
 import type { UrlPolicy } from './source-url.ts';
-
-/** A new value of this annotation means: look now. */
-export const RECONCILE_ANNOTATION = 'fairlead.dev/reconcile';
 
 export interface SourcesOptions extends Partial<UrlPolicy> {
   /** The plane's data directory; mirrors are below `sources/`. */

@@ -1,0 +1,423 @@
+import { isDeepStrictEqual } from 'node:util';
+import { rfc3339, type Log, type NewId } from '#base';
+import {
+  Application,
+  applyIdentity,
+  formatKey,
+  formatReference,
+  GitRepository,
+  isReasonCode,
+  keyOf,
+  parseKey,
+  Project,
+  reasonOf,
+  Release,
+  releaseName,
+  RenderRow,
+  type Snapshot,
+  type UntimedReason,
+} from '#api';
+import { wakeOn, type Controller, type Reader, type ReconcileContext, type ReconcileResult } from '#plane/engine';
+import type { Transaction, Write } from '#plane/store';
+import type { Renderer } from '#render';
+import { withStanding, type ApplicationStatus } from './application-status.ts';
+import type { Fleet } from './fleet.ts';
+import { asRead, newObject, withSpec } from './new-object.ts';
+import { ACTOR, DELIVERIES_FINALIZER } from './names.ts';
+import {
+  bundlesOf,
+  emptiedCluster,
+  isNews,
+  nextNumber,
+  outdatedReleases,
+  settingsOf,
+  type ReleaseContent,
+} from './plan-release.ts';
+import { nothingStaged, reasonOfError, renderTree, type Derive, type Staged, type TreeRow } from './render-tree.ts';
+import { planRetirement } from './retire.ts';
+import { deliveriesOf, eachPage } from './shadow.ts';
+import type { OpenSnapshot } from './snapshot-files.ts';
+import { planContent } from './stage-content.ts';
+import { targetsOf, type Targeting } from './targets.ts';
+import { baseGroups } from './wanted-groups.ts';
+
+export interface ReleaseControllerOptions {
+  readonly fleet: Fleet;
+  readonly renderer: Pick<Renderer, 'render' | 'version'>;
+  readonly openSnapshot: OpenSnapshot;
+  readonly derive: Derive;
+  readonly newId: NewId;
+  readonly log: Log;
+  /** Releases kept per Application beside those in use; default 20. */
+  readonly keptReleases?: number;
+  /** While clusters come and go, at most one Release per this many ms; default 1,000. A new commit never waits. */
+  readonly fleetReleaseMs?: number;
+  /** Told after each look: what it cost. For figures and tests. */
+  readonly onLook?: (look: {
+    readonly application: string;
+    readonly renders: number;
+    readonly released: number | undefined;
+  }) => void;
+}
+
+/** What is remembered of an Application between looks; losing it costs one listing and at most one render. */
+interface Memory {
+  readonly uid: string;
+  /** What was rendered last, stored or about to be; undefined until something was. */
+  trees: readonly TreeRow[] | undefined;
+  /** Numbers of its Releases. */
+  numbers: number[];
+  releasedAtMs: number;
+}
+
+/** From Snapshots to Releases. One key per Application. */
+export function createReleaseController(options: ReleaseControllerOptions): Controller {
+  const looker = new ReleaseLook(options);
+  return {
+    name: 'applications',
+    // One of them computes at a time; the others wait for git or the renderer.
+    concurrency: 8,
+    wakes: [
+      ...options.fleet.wakes(),
+      wakeOn(GitRepository, ({ type, before, after }, read) => {
+        const isNew = type !== 'modified' || !isDeepStrictEqual(sourceOf(before), sourceOf(after));
+        return isNew ? applicationsOf(read, after) : [];
+      }),
+      wakeOn(Project, async ({ type, before, after }, read) =>
+        type === 'modified' && before?.metadata.generation === after.metadata.generation
+          ? []
+          : options.fleet.applicationsOf(read, after),
+      ),
+    ],
+    initial: async (read) => {
+      await options.fleet.reload(read);
+      const keys: string[] = [];
+      await eachPage(read, Application, (application) => keys.push(formatKey(keyOf(application))));
+      return keys;
+    },
+    reconcile: (key, context) => looker.reconcile(key, context),
+  };
+}
+
+function sourceOf(repository: GitRepository | undefined): unknown {
+  return [repository?.status?.snapshot, repository?.status?.refs, repository?.status?.reason, repository?.spec.ref];
+}
+
+async function applicationsOf(read: Reader, repository: GitRepository): Promise<string[]> {
+  const keys: string[] = [];
+  const namespace = repository.metadata.namespace ?? '';
+  const fields = [{ path: 'spec.source.sourceRef.name', operator: '=', value: repository.metadata.name }] as const;
+  await eachPage(read, Application, (application) => keys.push(formatKey(keyOf(application))), { namespace, fields });
+  return keys;
+}
+
+/** What a look starts from. */
+interface Subject {
+  readonly application: Application;
+  readonly newest: Release | undefined;
+  readonly row: RenderRow | undefined;
+  readonly memory: Memory;
+  readonly staged: Staged;
+}
+
+/** What it comes to before it is written. */
+interface Found {
+  readonly reason?: UntimedReason;
+  readonly snapshot?: Snapshot;
+  readonly content?: ReleaseContent;
+}
+
+interface Decision {
+  readonly result: ReconcileResult;
+  readonly released?: number;
+}
+
+class ReleaseLook {
+  readonly #options: ReleaseControllerOptions;
+  readonly #memory = new Map<string, Memory>();
+  readonly #verdicts = new Map<string, UntimedReason>();
+
+  constructor(options: ReleaseControllerOptions) {
+    this.#options = options;
+  }
+
+  async reconcile(key: string, context: ReconcileContext): Promise<ReconcileResult> {
+    const { read, clock } = context;
+    const application = await read.get(Application, parseKey(key));
+    if (application === undefined) {
+      this.#memory.delete(key);
+      return {};
+    }
+    const finalizers = application.metadata.finalizers ?? [];
+    const isHeld = finalizers.includes(DELIVERIES_FINALIZER);
+    if (application.metadata.deletionTimestamp !== undefined) {
+      if (!isHeld) return {};
+      const deliveries = await deliveriesOf(application, read);
+      return {
+        chunks: planRetirement(application, deliveries, { nowMs: clock.now(), newId: this.#options.newId, actor: ACTOR }),
+      };
+    }
+    if (!isHeld) {
+      const object = { ...application, metadata: { ...application.metadata, finalizers: [...finalizers, DELIVERIES_FINALIZER] } };
+      return { commit: { expect: [asRead(Application, application)], write: [{ op: 'put', kind: Application, object }] } };
+    }
+    const { namespace = '', name } = application.metadata;
+    const row = await read.get(RenderRow, { namespace, name });
+    const subject: Subject = {
+      application,
+      row: row?.spec.applicationUid === application.metadata.uid ? row : undefined,
+      newest: await newestRelease(application, read),
+      memory: await this.#remember(key, application, read),
+      staged: nothingStaged(),
+    };
+    const found = await this.#look(subject, context);
+    const { result, released } = await this.#decide(subject, found, context);
+    this.#options.onLook?.({ application: key, renders: subject.staged.renders, released });
+    return result;
+  }
+
+  async #remember(key: string, application: Application, read: Reader): Promise<Memory> {
+    const known = this.#memory.get(key);
+    const number = application.status?.release?.number;
+    if (known?.uid === application.metadata.uid) {
+      if (number !== undefined && !known.numbers.includes(number)) known.numbers.push(number);
+      return known;
+    }
+    const { namespace = '', name, uid } = application.metadata;
+    const numbers: number[] = [];
+    const fields = [{ path: 'spec.application', operator: '=', value: name }] as const;
+    await eachPage(read, Release, ({ spec }) => numbers.push(spec.number), { namespace, fields });
+    const memory: Memory = { uid, trees: undefined, numbers, releasedAtMs: Number.NEGATIVE_INFINITY };
+    this.#memory.set(key, memory);
+    return memory;
+  }
+
+  /** Everything up to the content of a Release, or why there is none. */
+  async #look(subject: Subject, context: ReconcileContext): Promise<Found> {
+    const { read } = context;
+    const { application, newest } = subject;
+    const { namespace = '', name } = application.metadata;
+    if (application.spec.suspend === true) return { reason: reasonOf('FL_HOLD_SUSPENDED', { object: `application ${name}` }) };
+    const project = await read.get(Project, { namespace: '', name: namespace });
+    if (project === undefined) return { reason: reasonOf('FL_CLAIM_PROJECT', { project: namespace }) };
+    const { sourceRef, path = '.' } = application.spec.source;
+    const repository = await read.get(GitRepository, { namespace, name: sourceRef.name });
+    if (repository === undefined)
+      return { reason: reasonOf('FL_SOURCE_MISSING', { kind: sourceRef.kind, source: sourceRef.name }) };
+    const source = snapshotFor(application, repository);
+    const { snapshot } = source;
+    if (snapshot === undefined) {
+      return { reason: source.reason ?? reasonOf('FL_SOURCE_PENDING', { source: `${sourceRef.kind} ${sourceRef.name}` }) };
+    }
+    const targeting = targetsOf(application, project, await this.#options.fleet.clusters(read));
+    const { settings, settingsDigest } = settingsOf(application);
+    if (targeting.clusters.length > 0) {
+      const { refused } = applyIdentity(project, settings);
+      if (refused !== undefined) return { snapshot, reason: refused };
+    }
+    const failure = await this.#render(subject, repository, snapshot, targeting, context);
+    if (failure !== undefined) return { snapshot, reason: failure };
+    const bundles = bundlesOf(subject.memory.trees ?? []);
+    const emptied = emptiedCluster(bundles, newest);
+    if (emptied !== undefined) {
+      const objects = `${emptied.objects} objects`;
+      return { snapshot, reason: reasonOf('FL_RENDER_EMPTY', { path, commit: snapshot.commit.slice(0, 12), objects }) };
+    }
+    // A source that fails now does not undo what its last Snapshot says; it only has to be said.
+    const reason = source.reason ?? targetingReason(targeting, namespace);
+    return { snapshot, content: { settings, settingsDigest, bundles }, ...(reason === undefined ? {} : { reason }) };
+  }
+
+  /** Brings the memory's trees to this snapshot, or says why not. */
+  async #render(
+    { application, memory, row, staged }: Subject,
+    repository: GitRepository,
+    snapshot: Snapshot,
+    targeting: Targeting,
+    context: ReconcileContext,
+  ): Promise<UntimedReason | undefined> {
+    const { renderer, derive } = this.#options;
+    const grouping = baseGroups(application, targeting, renderer.version);
+    if (!grouping.ok) return reasonOf('FL_RENDER_PATH', { message: `${grouping.message} (cluster ${grouping.cluster})` });
+    const files = this.#options.openSnapshot(repository.metadata.uid, snapshot.commit);
+    const known = memory.trees ?? row?.spec.trees ?? [];
+    const trees: TreeRow[] = [];
+    try {
+      for (const group of grouping.groups) {
+        const outcome = await renderTree(
+          group,
+          known.find((tree) => tree.base === group.base),
+          {
+            project: application.metadata.namespace ?? '',
+            application: application.metadata.name,
+            defaultNamespace: application.spec.defaultNamespace,
+            snapshot: files,
+            commitTimeMs: Date.parse(snapshot.committedAt),
+            renderer,
+            derive,
+            read: context.read,
+            signal: context.signal,
+            verdicts: this.#verdicts,
+            isOneOfMany: grouping.groups.length > 1,
+          },
+          staged,
+        );
+        if ('reason' in outcome) return outcome.reason;
+        trees.push(outcome.row);
+      }
+    } catch (error) {
+      const reason = reasonOfError(error);
+      if (reason === undefined) throw error;
+      return reason;
+    }
+    memory.trees = trees.sort((a, b) => (a.base < b.base ? -1 : 1));
+    return undefined;
+  }
+
+  async #decide(subject: Subject, found: Found, context: ReconcileContext): Promise<Decision> {
+    const { application, newest, memory, staged } = subject;
+    const { content, snapshot } = found;
+    if (content === undefined || snapshot === undefined || !isNews(content, newest))
+      return { result: this.#quiet(subject, found, context) };
+    const waitMs = memory.releasedAtMs + (this.#options.fleetReleaseMs ?? 1_000) - context.clock.now();
+    const { commit } = snapshot;
+    const isFleetOnly =
+      newest?.spec.source.commit === commit && newest.spec.applicationGeneration === application.metadata.generation;
+    if (isFleetOnly && waitMs > 0) return { result: { againMs: waitMs } };
+    const prepared = await planContent(staged, content.bundles, newest?.spec.bundles ?? [], context.read);
+    if ('missing' in prepared) {
+      const { name, namespace } = application.metadata;
+      this.#options.log.warn(
+        { application: name, namespace, digest: prepared.missing },
+        'a bundle is gone from the store; it is rendered again',
+      );
+      memory.trees = [];
+      return { result: { againMs: 0 } };
+    }
+    const { number, transaction } = await this.#release(subject, content, snapshot, found.reason, context);
+    return { result: { chunks: [...prepared.chunks, transaction] }, released: number };
+  }
+
+  async #release(
+    subject: Subject,
+    content: ReleaseContent,
+    snapshot: Snapshot,
+    reason: UntimedReason | undefined,
+    context: ReconcileContext,
+  ): Promise<{ readonly number: number; readonly transaction: Transaction }> {
+    const { application, memory } = subject;
+    const nowMs = context.clock.now();
+    const { namespace = '', name, uid, generation } = application.metadata;
+    const deliveries = await deliveriesOf(application, context.read);
+    const number = nextNumber(application, memory.numbers, deliveries);
+    const key = { namespace, name: releaseName(name, number) };
+    const { kind, name: sourceName } = application.spec.source.sourceRef;
+    const { commit, committedAt, author, subject: title } = snapshot;
+    const spec: Release['spec'] = {
+      application: name,
+      applicationUid: uid,
+      applicationGeneration: generation,
+      number,
+      source: {
+        kind,
+        name: sourceName,
+        commit,
+        committedAt,
+        ...(author === undefined ? {} : { author }),
+        ...(title === undefined ? {} : { subject: title }),
+      },
+      rendererVersion: this.#options.renderer.version,
+      settings: content.settings,
+      settingsDigest: content.settingsDigest,
+      bundles: [...content.bundles],
+      renderedAt: rfc3339(nowMs),
+    };
+    const base: ApplicationStatus = { ...application.status, release: { name: key.name, number, commit }, commit };
+    const status = withStanding(application, base, { reason, summary: undefined, now: rfc3339(nowMs) });
+    const outdated = outdatedReleases(memory.numbers, name, deliveries, this.#options.keptReleases ?? 20).slice(0, 100);
+    memory.numbers = memory.numbers.filter((old) => !outdated.includes(old));
+    memory.releasedAtMs = nowMs;
+    return {
+      number,
+      transaction: {
+        expect: [asRead(Application, application), { kind: Release, key, revision: 'absent' }],
+        write: [
+          { op: 'put', kind: Release, object: newObject(Release, key, spec, { nowMs, newId: this.#options.newId }) },
+          { op: 'put', kind: Application, object: { ...application, status } },
+          this.#rowWrite(subject, nowMs),
+          ...outdated.map((old): Write => ({ op: 'delete', kind: Release, key: { namespace, name: releaseName(name, old) } })),
+        ],
+        audit: {
+          actor: ACTOR,
+          verb: 'release',
+          object: `Release/${namespace}/${key.name}`,
+          at: rfc3339(nowMs),
+          details: { commit, bundles: content.bundles.length },
+        },
+      },
+    };
+  }
+
+  /** Nothing new to release: at most the commit that was looked at, the reason, and what was learnt about the files. */
+  #quiet(subject: Subject, found: Found, context: ReconcileContext): ReconcileResult {
+    const { application, memory, row } = subject;
+    const nowMs = context.clock.now();
+    const former = application.status;
+    const base: ApplicationStatus = {
+      ...former,
+      observedGeneration: application.metadata.generation,
+      ...(found.snapshot === undefined ? {} : { commit: found.snapshot.commit }),
+    };
+    const isSameReason =
+      former?.reason?.code === found.reason?.code && isDeepStrictEqual(former?.reason?.args, found.reason?.args);
+    // How far the Deliveries are is for the status controller to say; until then the former conditions stand.
+    const status =
+      isSameReason && former?.conditions !== undefined
+        ? base
+        : withStanding(application, base, { reason: found.reason, summary: undefined, now: rfc3339(nowMs) });
+    const write: Write[] = isDeepStrictEqual(status, former)
+      ? []
+      : [{ op: 'put', kind: Application, object: { ...application, status } }];
+    const isRowNew =
+      found.content !== undefined && former?.release !== undefined && !isDeepStrictEqual(row?.spec.trees, memory.trees);
+    if (isRowNew) write.push(this.#rowWrite(subject, nowMs));
+    return write.length === 0 ? {} : { commit: { expect: [asRead(Application, application)], write } };
+  }
+
+  #rowWrite({ application, memory, row }: Subject, nowMs: number): Write {
+    const { namespace = '', name, uid } = application.metadata;
+    const spec: RenderRow['spec'] = { applicationUid: uid, trees: [...(memory.trees ?? [])] };
+    const object =
+      row === undefined
+        ? newObject(RenderRow, { namespace, name }, spec, { nowMs, newId: this.#options.newId })
+        : withSpec(row, spec);
+    return { op: 'put', kind: RenderRow, object };
+  }
+}
+
+/** The Snapshot of the reference that an Application follows, and what is the matter with it. */
+function snapshotFor(
+  application: Application,
+  repository: GitRepository,
+): { readonly snapshot: Snapshot | undefined; readonly reason: UntimedReason | undefined } {
+  const { ref } = application.spec.source;
+  const isOwn = ref === undefined || formatReference(ref) === formatReference(repository.spec.ref);
+  const entry = isOwn ? repository.status : repository.status?.refs?.find((one) => one.ref === formatReference(ref));
+  const reason = entry?.reason;
+  const known = reason !== undefined && isReasonCode(reason.code) ? reasonOf(reason.code, reason.args) : undefined;
+  return { snapshot: entry?.snapshot, reason: known };
+}
+
+function targetingReason(targeting: Targeting, project: string): UntimedReason | undefined {
+  if (targeting.clusters.length > 0 || targeting.plane !== undefined) return undefined;
+  const [refused] = targeting.refused;
+  return refused === undefined ? reasonOf('FL_NO_TARGETS', {}) : reasonOf('FL_CLAIM_CLUSTER', { project, cluster: refused.name });
+}
+
+async function newestRelease(application: Application, read: Reader): Promise<Release | undefined> {
+  const name = application.status?.release?.name;
+  if (name === undefined) return undefined;
+  const release = await read.get(Release, { namespace: application.metadata.namespace ?? '', name });
+  // One of an Application of the same name that is no more says nothing about this one.
+  return release?.spec.applicationUid === application.metadata.uid ? release : undefined;
+}

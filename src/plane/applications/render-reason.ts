@@ -1,0 +1,47 @@
+import { reasonOf, type UntimedReason } from '#api';
+import type { RenderError } from '#render';
+
+/** Where a failed render was about. */
+export interface RenderPlace {
+  readonly path: string;
+  readonly commit: string;
+  /** The cluster it was rendered for, when not every cluster is rendered alike. */
+  readonly cluster: string | undefined;
+}
+
+/** The one sentence that a person gets for a failed render: its first error, and how many more there are. Pure. */
+export function reasonOfRender(errors: readonly RenderError[], place: RenderPlace): UntimedReason {
+  const [first] = errors;
+  const commit = place.commit.slice(0, 12);
+  if (first === undefined)
+    return reasonOf('FL_RENDER_REFUSED', { path: place.path, commit, message: 'the renderer gave no reason' });
+  const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : '';
+  const where = place.cluster === undefined ? '' : ` (cluster ${place.cluster})`;
+  const file =
+    first.file === undefined ? undefined : place.path === '.' ? first.file : `${place.path.replace(/\/$/, '')}/${first.file}`;
+  const message = `${first.object === undefined ? '' : `${first.object}: `}${first.message}${where}${more}`;
+  switch (first.code) {
+    case 'FL_RENDER_DEADLINE':
+      return reasonOf('FL_RENDER_TIMEOUT', { path: place.path, limit: `${first.limit ?? '?'} ms` });
+    case 'FL_RENDER_QUARANTINED':
+      return reasonOf('FL_RENDER_QUARANTINED', { path: place.path, commit, kills: first.value ?? first.limit ?? 3 });
+    case 'FL_RENDER_LIMIT':
+      if (first.value !== undefined && first.limit !== undefined) {
+        const what = `${first.object === undefined ? '' : `${first.object}, `}${first.rule.replaceAll('-', ' ')}`;
+        return reasonOf('FL_RENDER_LIMIT', { file: file ?? place.path, what, value: first.value, limit: first.limit });
+      }
+      break;
+    case 'FL_RENDER_VARIABLE': {
+      const variable = /\$\{[^}]{1,200}\}/.exec(first.message)?.[0];
+      if (variable !== undefined && file !== undefined && place.cluster !== undefined && first.rule === 'variable-unknown') {
+        return reasonOf('FL_RENDER_VARIABLE', { file, line: first.line ?? 1, variable, cluster: place.cluster });
+      }
+      break;
+    }
+    default:
+      break;
+  }
+  return file === undefined || first.line === undefined
+    ? reasonOf('FL_RENDER_REFUSED', { path: file ?? place.path, commit, message })
+    : reasonOf('FL_RENDER_FAILED', { file, line: first.line, message });
+}

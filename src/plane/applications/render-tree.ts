@@ -1,0 +1,346 @@
+import { FairleadError, sha256, shortHash } from '#base';
+import { isReasonCode, reasonOf, type RenderRow, type UntimedReason } from '#api';
+import type { Reader } from '#plane/engine';
+import type { Blob } from '#plane/store';
+import type { Listing, Recipient, Renderer, RenderRequest, RenderResult } from '#render';
+import { buildBundle } from './bundle.ts';
+import { reasonOfRender } from './render-reason.ts';
+import type { SnapshotFile, SnapshotFiles } from './snapshot-files.ts';
+import { mentionedVariables, narrowed, valuesKey, variablesOf, type BaseGroup, type Member } from './wanted-groups.ts';
+
+export type TreeRow = RenderRow['spec']['trees'][number];
+type GroupRow = TreeRow['groups'][number];
+type BundleRow = GroupRow['bundles'][number];
+
+/** 32 bytes made of a secret of the plane; equal parts give equal bytes. */
+export type Derive = (purpose: string, ...parts: readonly string[]) => Buffer;
+
+export interface TreeContext {
+  readonly project: string;
+  readonly application: string;
+  readonly defaultNamespace: string | undefined;
+  readonly snapshot: SnapshotFiles;
+  readonly commitTimeMs: number;
+  readonly renderer: Pick<Renderer, 'render' | 'version'>;
+  readonly derive: Derive;
+  readonly read: Pick<Reader, 'sealedDigests'>;
+  readonly signal: AbortSignal;
+  /** Verdicts on inputs that do not change by being tried again. */
+  readonly verdicts: Map<string, UntimedReason>;
+  /** Whether a message must name the cluster. */
+  readonly isOneOfMany: boolean;
+}
+
+/** What rendering made that is not stored yet. */
+export interface Staged {
+  readonly blobs: Map<string, Blob>;
+  readonly sealed: { readonly cluster: string; readonly equality: string; readonly digest: string }[];
+  /** Of bundles made now: what their receivers must be able to fetch. */
+  readonly digests: Map<string, readonly string[]>;
+  /** How many times the renderer was asked. */
+  renders: number;
+}
+
+export function nothingStaged(): Staged {
+  return { blobs: new Map(), sealed: [], digests: new Map(), renders: 0 };
+}
+
+export type TreeOutcome = { readonly row: TreeRow } | { readonly reason: UntimedReason };
+
+/** Recipients of one render; more are sealed to in further renders, which give the same bytes. */
+const recipientsPerRender = 100;
+
+/**
+ * The bundles of all members of a group, from what an earlier render left as far as it still holds. Nothing is rendered when
+ * the path has the same tree, or when another tree has the same files as far as they were read; a cluster that joins later
+ * is rendered only if there are secrets to seal to it.
+ *
+ * Throws what a retry may mend (the renderer is busy, the commit is being fetched again).
+ */
+export async function renderTree(
+  group: BaseGroup,
+  cached: TreeRow | undefined,
+  context: TreeContext,
+  staged: Staged,
+): Promise<TreeOutcome> {
+  const tree = await context.snapshot.treeHash(group.path);
+  const known =
+    cached?.base === group.base && (cached.clockMs === undefined || cached.clockMs === context.commitTimeMs) ? cached : undefined;
+  let files: readonly SnapshotFile[] | undefined;
+  let row: TreeRow | undefined = known?.tree === tree ? known : undefined;
+  if (row === undefined && known !== undefined) {
+    files = await context.snapshot.list(group.path);
+    if (filesKey(files, known) === known.files) row = { ...known, tree };
+  }
+  const loaded = { files, contents: undefined as ReadonlyMap<string, Uint8Array> | undefined };
+  const contents = async (): Promise<ReadonlyMap<string, Uint8Array>> => {
+    loaded.files ??= await context.snapshot.list(group.path);
+    if (loaded.contents === undefined) {
+      const byOid = await context.snapshot.read(loaded.files);
+      loaded.contents = new Map(loaded.files.map((file) => [file.path, byOid.get(file.oid) ?? new Uint8Array()]));
+    }
+    return loaded.contents;
+  };
+  let variables = row?.variables ?? (group.substitute ? mentionedVariables((await contents()).values()) : []);
+  for (;;) {
+    const outcome = await renderMembers(group, row, variables, tree, contents, context, staged);
+    if (outcome === 'split') {
+      // Randomness was asked for: no two clusters share it, so each is a group of its own.
+      variables = [...variables, 'cluster.name'];
+      row = undefined;
+      continue;
+    }
+    if ('reason' in outcome) return outcome;
+    const read = new Set(outcome.reads.flatMap((one) => one.files));
+    const listed = new Map(outcome.reads.flatMap((one) => one.listed).map((one) => [JSON.stringify(one), one]));
+    for (const path of row?.read ?? []) read.add(path);
+    for (const one of row?.listed ?? []) listed.set(JSON.stringify(one), one);
+    const seen = { read: [...read].sort(), listed: [...listed.values()].map(copyOf) };
+    const isTimed = row?.clockMs !== undefined || outcome.reads.some((one) => one.clock);
+    const key =
+      outcome.reads.length === 0 && row !== undefined
+        ? row.files
+        : filesKey(loaded.files ?? (await context.snapshot.list(group.path)), seen);
+    return {
+      row: {
+        base: group.base,
+        tree,
+        files: key,
+        ...seen,
+        variables: [...variables],
+        ...(isTimed ? { clockMs: context.commitTimeMs } : {}),
+        groups: outcome.groups,
+      },
+    };
+  }
+}
+
+type ReadSets = Extract<RenderResult, { readonly ok: true }>['readSet'];
+
+async function renderMembers(
+  group: BaseGroup,
+  row: TreeRow | undefined,
+  variables: readonly string[],
+  tree: string,
+  contents: () => Promise<ReadonlyMap<string, Uint8Array>>,
+  context: TreeContext,
+  staged: Staged,
+): Promise<{ readonly groups: GroupRow[]; readonly reads: readonly ReadSets[] } | { readonly reason: UntimedReason } | 'split'> {
+  const byValues = new Map<string, Member[]>();
+  for (const member of group.members) {
+    const values = valuesKey(variablesOf(member), variables);
+    const members = byValues.get(values);
+    if (members === undefined) byValues.set(values, [member]);
+    else members.push(member);
+  }
+  const groups: GroupRow[] = [];
+  const reads: ReadSets[] = [];
+  for (const [values, members] of byValues) {
+    const bundles = new Bundles(row?.groups.find((one) => one.values === values)?.bundles ?? []);
+    let missing = members.filter((member) => !bundles.covers(member, sealId(member, context)));
+    while (missing.length > 0) {
+      const now = missing.slice(0, recipientsPerRender);
+      const verdictKey = `${group.base} ${tree} ${values}`;
+      const verdict = context.verdicts.get(verdictKey);
+      if (verdict !== undefined) return { reason: verdict };
+      const request = requestFor(group, now, variables, await contents(), context);
+      staged.renders += 1;
+      const result = await context.renderer.render(request, context.signal);
+      if (!result.ok) {
+        if (result.retryable) throw retryable(result);
+        const isOneOfMany = context.isOneOfMany || byValues.size > 1;
+        const cluster = isOneOfMany ? variablesOf(now[0] ?? {}).name : undefined;
+        const reason = reasonOfRender(result.errors, { path: group.path, commit: context.snapshot.commit, cluster });
+        remember(context.verdicts, verdictKey, reason);
+        return { reason };
+      }
+      if (result.readSet.randomness && !variables.includes('cluster.name') && group.members.length > 1) return 'split';
+      reads.push(result.readSet);
+      await stage(result, now, bundles, context, staged);
+      missing = members.filter((member) => !bundles.covers(member, sealId(member, context)));
+    }
+    groups.push({ values, bundles: bundles.rows(members.map(nameOf)) });
+  }
+  return { groups, reads };
+}
+
+function requestFor(
+  group: BaseGroup,
+  members: readonly Member[],
+  variables: readonly string[],
+  files: ReadonlyMap<string, Uint8Array>,
+  context: TreeContext,
+): RenderRequest {
+  const { project, application, derive } = context;
+  const first = members[0] ?? {};
+  const seedParts = variables.includes('cluster.name') ? [nameOf(first)] : [];
+  return {
+    project,
+    application,
+    cluster: narrowed(variablesOf(first), variables),
+    files,
+    render: { engine: 'manifests', recurse: group.recurse, substitute: group.substitute },
+    ...(context.defaultNamespace === undefined ? {} : { defaultNamespace: context.defaultNamespace }),
+    commitTimeMs: context.commitTimeMs,
+    seed: derive('render-seed', project, application, ...seedParts).toString('hex'),
+    recipients: members.flatMap((member): Recipient[] => recipientOf(member, context)),
+  };
+}
+
+function recipientOf({ cluster }: Member, { derive }: TreeContext): Recipient[] {
+  if (cluster?.sealingKey === undefined) return [];
+  // The sealing key is part of it: what was sealed to a former key of the cluster is equal to nothing.
+  const equalityKey = derive('equality', cluster.name, cluster.sealingKey).toString('hex');
+  return [{ cluster: cluster.name, ageRecipient: cluster.sealingKey, equalityKey }];
+}
+
+function sealId(member: Member, context: TreeContext): string {
+  const [recipient] = recipientOf(member, context);
+  return recipient === undefined ? '' : shortHash('seal', recipient.ageRecipient, sha256(recipient.equalityKey));
+}
+
+/** Puts the objects of a render and the bundles of its members where the next commit takes them from. */
+async function stage(
+  result: Extract<RenderResult, { readonly ok: true }>,
+  members: readonly Member[],
+  bundles: Bundles,
+  context: TreeContext,
+  staged: Staged,
+): Promise<void> {
+  const keep = (bytes: Uint8Array): string => {
+    const digest = sha256(bytes);
+    if (!staged.blobs.has(digest)) staged.blobs.set(digest, { digest, bytes });
+    return digest;
+  };
+  for (const object of result.objects) if (!object.sensitive) keep(object.body);
+  const isSealed = result.objects.some((object) => object.sensitive);
+  for (const [index, member] of members.entries()) {
+    const known = isSealed ? await sealedFor(result, nameOf(member), context, staged, keep) : new Map<string, string>();
+    const built = buildBundle(result.objects, member.cluster?.name, (equality) => known.get(equality) ?? '');
+    staged.blobs.set(built.digest, { digest: built.digest, bytes: built.bytes });
+    staged.digests.set(built.digest, built.digests);
+    if (!isSealed) {
+      bundles.share(built.digest, built.objects);
+      return;
+    }
+    bundles.give(nameOf(member), sealId(member, context), built.digest, built.objects);
+    // Bundles of a thousand clusters are a thousand JSON texts.
+    if (index % 20 === 19) await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+/** Equality → digest of the sealed form that the cluster is to fetch: one made before, if there is one. */
+async function sealedFor(
+  result: Extract<RenderResult, { readonly ok: true }>,
+  cluster: string,
+  context: TreeContext,
+  staged: Staged,
+  keep: (bytes: Uint8Array) => string,
+): Promise<ReadonlyMap<string, string>> {
+  const made = new Map<string, Uint8Array>();
+  for (const object of result.objects) {
+    const own = object.sensitive ? object.sealed.find((sealed) => sealed.cluster === cluster) : undefined;
+    if (own !== undefined) made.set(own.equality, own.bytes);
+  }
+  const digests = new Map(await context.read.sealedDigests(cluster, [...made.keys()]));
+  for (const [equality, bytes] of made) {
+    if (digests.has(equality)) continue;
+    const digest = keep(bytes);
+    digests.set(equality, digest);
+    staged.sealed.push({ cluster, equality, digest });
+  }
+  return digests;
+}
+
+/** The bundles of one group while it is put together. */
+class Bundles {
+  readonly #objects = new Map<string, number>();
+  /** Of sealed ones: which bundle a member has, and by which keys. */
+  readonly #sealed = new Map<string, { readonly digest: string; readonly seal: string }>();
+  /** The one bundle that everybody shares because nothing in it is sealed. */
+  #shared: string | undefined;
+
+  constructor(rows: readonly BundleRow[]) {
+    for (const { digest, objects, members } of rows) {
+      this.#objects.set(digest, objects);
+      for (const [name, seal] of Object.entries(members)) {
+        if (seal === '') this.#shared = digest;
+        else this.#sealed.set(name, { digest, seal });
+      }
+    }
+  }
+
+  covers(member: Member, seal: string): boolean {
+    return this.#shared !== undefined || (seal !== '' && this.#sealed.get(nameOf(member))?.seal === seal);
+  }
+
+  share(digest: string, objects: number): void {
+    this.#objects.set(digest, objects);
+    this.#shared = digest;
+  }
+
+  give(name: string, seal: string, digest: string, objects: number): void {
+    this.#objects.set(digest, objects);
+    this.#sealed.set(name, { digest, seal });
+  }
+
+  rows(names: readonly string[]): BundleRow[] {
+    const byDigest = new Map<string, [string, string][]>();
+    for (const name of names.toSorted()) {
+      const own = this.#shared === undefined ? this.#sealed.get(name) : { digest: this.#shared, seal: '' };
+      if (own === undefined) continue;
+      const members = byDigest.get(own.digest);
+      if (members === undefined) byDigest.set(own.digest, [[name, own.seal]]);
+      else members.push([name, own.seal]);
+    }
+    return [...byDigest]
+      .map(([digest, members]) => ({ digest, objects: this.#objects.get(digest) ?? 0, members: Object.fromEntries(members) }))
+      .sort((a, b) => (a.digest < b.digest ? -1 : 1));
+  }
+}
+
+/** Name of a member in rows: '' is the plane itself, which no cluster can be called. */
+export function nameOf(member: Member): string {
+  return member.cluster?.name ?? '';
+}
+
+/** sha256 over names and object ids of the files that a render read or looked for. Pure. */
+export function filesKey(
+  files: readonly SnapshotFile[],
+  seen: { readonly read: readonly string[]; readonly listed: readonly Listing[] },
+): string {
+  const read = new Set(seen.read);
+  const counted = files.filter((file) => read.has(file.path) || seen.listed.some((listing) => covers(listing, file.path)));
+  return sha256(JSON.stringify(counted.map((file) => [file.path, file.oid]).sort(([a = ''], [b = '']) => (a < b ? -1 : 1))));
+}
+
+/** The same question as the renderer asks of a listing. */
+function covers(listing: Listing, path: string): boolean {
+  const slash = path.lastIndexOf('/');
+  if (slash >= 0 && !listing.recurse) return false;
+  const base = path.slice(slash + 1);
+  return listing.names.includes(base) || listing.suffixes.some((suffix) => base.length > suffix.length && base.endsWith(suffix));
+}
+
+function copyOf(listing: Listing): { suffixes: string[]; names: string[]; recurse: boolean } {
+  return { suffixes: [...listing.suffixes], names: [...listing.names], recurse: listing.recurse };
+}
+
+function remember(verdicts: Map<string, UntimedReason>, key: string, reason: UntimedReason): void {
+  if (verdicts.size >= 1_000) verdicts.clear();
+  verdicts.set(key, reason);
+}
+
+function retryable(result: Extract<RenderResult, { readonly ok: false }>): FairleadError {
+  const [first] = result.errors;
+  return new FairleadError(first?.code ?? 'FL_RENDER_UNAVAILABLE', first?.message ?? 'the renderer is not available', {
+    kind: 'unavailable',
+    ...(result.retryAfterMs === undefined ? {} : { retryAfterMs: result.retryAfterMs }),
+  });
+}
+
+/** The reason in an error of the source room, if it is one. */
+export function reasonOfError(error: unknown): UntimedReason | undefined {
+  if (!(error instanceof FairleadError) || error.retryable) return undefined;
+  return isReasonCode(error.code) ? reasonOf(error.code, error.details) : undefined;
+}

@@ -1,0 +1,22 @@
+/** A file under a path of a commit, as the sources room gives it. */
+export interface SnapshotFile {
+  /** Relative to the path asked for. */
+  readonly path: string;
+  readonly oid: string;
+  readonly bytes: number;
+}
+
+/**
+ * One commit of a source. Errors with the code of a reason (`FL_SOURCE_FILE`, `FL_SOURCE_LIMIT`, `FL_RENDER_NO_PATH`) carry its
+ * arguments as details; retryable ones mean: later.
+ */
+export interface SnapshotFiles {
+  readonly commit: string;
+  treeHash(path: string): Promise<string>;
+  list(path: string): Promise<readonly SnapshotFile[]>;
+  /** By object id. */
+  read(files: readonly SnapshotFile[]): Promise<ReadonlyMap<string, Uint8Array>>;
+}
+
+/** `uid` is the source object's. */
+export type OpenSnapshot = (uid: string, commit: string) => SnapshotFiles;

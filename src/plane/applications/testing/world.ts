@@ -1,0 +1,279 @@
+import { createHash, createHmac } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { generateX25519Identity, identityToRecipient } from 'age-encryption';
+import { must, newUid, rfc3339, Sensitive, silentLog, systemClock, waitFor } from '#base';
+import {
+  AgentIdentity,
+  allKinds,
+  Application,
+  Cluster,
+  conditionOf,
+  Delivery,
+  GitRepository,
+  keyOf,
+  Project,
+  Release,
+  type Key,
+  type Kind,
+  type PlaneObject,
+} from '#api';
+import { createEngine, type Controller, type Engine } from '#plane/engine';
+import { openStore, type Store } from '#plane/store';
+import { buildRenderer, createRenderer, type Renderer } from '#render';
+import { startGitServer, type GitServer } from '#testbed';
+import { createSources, type Sources } from '../../sources/index.ts';
+import { createApplications } from '../index.ts';
+
+export interface Look {
+  readonly application: string;
+  readonly renders: number;
+  readonly released: number | undefined;
+}
+
+/** Real Git over HTTP, real renderer, real store, real engine; only clusters are missing. */
+export class World implements AsyncDisposable {
+  readonly dir: string;
+  readonly git: GitServer;
+  readonly renderer: Renderer;
+  readonly looks: Look[] = [];
+  store: Store;
+  sources!: Sources;
+  engine!: Engine;
+  #stop = new AbortController();
+  #running: Promise<void> = Promise.resolve();
+  readonly #more: () => readonly Controller[];
+
+  private constructor(dir: string, git: GitServer, renderer: Renderer, store: Store, more: () => readonly Controller[]) {
+    this.dir = dir;
+    this.git = git;
+    this.renderer = renderer;
+    this.store = store;
+    this.#more = more;
+  }
+
+  static async start(more: () => readonly Controller[] = () => []): Promise<World> {
+    const dir = await mkdtemp(join(tmpdir(), 'fairlead-world-'));
+    const git = await startGitServer({ dir: join(dir, 'git') });
+    const renderer = await createRenderer({ wasmPath: await buildRenderer(), log: silentLog });
+    const world = new World(dir, git, renderer, await open(dir), more);
+    await world.run();
+    return world;
+  }
+
+  async run(): Promise<void> {
+    this.sources = await createSources({
+      dataDir: this.dir,
+      decrypt: () => new Sensitive({}),
+      log: silentLog,
+      clock: systemClock,
+      allowHttp: true,
+      pulse: (kind, key, value) => this.store.pulse(kind, key, value),
+    });
+    const applications = createApplications({
+      renderer: this.renderer,
+      openSnapshot: (uid, commit) => this.sources.openSnapshot(uid, commit),
+      derive: (purpose, ...parts) =>
+        createHmac('sha256', 'a test')
+          .update(JSON.stringify([purpose, ...parts]))
+          .digest(),
+      log: silentLog,
+      fleetReleaseMs: 50,
+      onLook: (look) => this.looks.push(look),
+    });
+    this.engine = createEngine({
+      store: this.store,
+      controllers: [this.sources.controller, ...applications, ...this.#more()],
+      effects: [],
+      clock: systemClock,
+      log: silentLog,
+    });
+    this.#stop = new AbortController();
+    const { signal } = this.#stop;
+    this.sources.controller.listen?.((key) => this.engine.wake('sources', key), signal);
+    this.#running = this.engine.run(signal).catch((error: unknown) => {
+      if (!signal.aborted) throw error;
+    });
+  }
+
+  /** As a restart of the plane: nothing in memory survives. */
+  async restart(): Promise<void> {
+    await this.#end();
+    this.store = await open(this.dir);
+    await this.run();
+  }
+
+  async #end(): Promise<void> {
+    this.#stop.abort();
+    await this.#running;
+    await this.store.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#end();
+    this.renderer.stop();
+    await this.git.stop();
+    await rm(this.dir, { recursive: true, force: true });
+  }
+
+  async put<S, T>(
+    kind: Kind<S, T>,
+    name: string,
+    spec: S,
+    more: { namespace?: string; labels?: Record<string, string> } = {},
+  ): Promise<void> {
+    const namespace = more.namespace ?? (kind.scope === 'Cluster' ? '' : 'default');
+    const before = await this.store.get(kind, { namespace, name });
+    const object: PlaneObject<S, T> = {
+      apiVersion: kind.apiVersion,
+      kind: kind.kind,
+      metadata: {
+        ...(before?.metadata ?? { name, uid: newUid(), generation: 0, creationTimestamp: rfc3339(Date.now()) }),
+        ...(namespace === '' ? {} : { namespace }),
+        generation: (before?.metadata.generation ?? 0) + 1,
+        ...(more.labels === undefined ? {} : { labels: more.labels }),
+      },
+      spec,
+      ...(before?.status === undefined ? {} : { status: before.status }),
+    };
+    await this.commit([{ op: 'put', kind, object }]);
+  }
+
+  async commit(write: Parameters<Store['commit']>[0]['write'] & {}): Promise<void> {
+    const result = await this.store.commit({ write });
+    if (!result.ok) throw new Error(JSON.stringify(result));
+  }
+
+  async remove(kind: Kind, name: string, namespace = kind.scope === 'Cluster' ? '' : 'default'): Promise<void> {
+    const object = must(await this.store.get(kind, { namespace, name }), `${kind.kind} ${name} is there`);
+    if ((object.metadata.finalizers ?? []).length === 0) return this.commit([{ op: 'delete', kind, key: { namespace, name } }]);
+    // As the API does it: what has finalizers is marked.
+    const metadata = { ...object.metadata, deletionTimestamp: rfc3339(Date.now()), generation: object.metadata.generation + 1 };
+    return this.commit([{ op: 'put', kind, object: { ...object, metadata } }]);
+  }
+
+  /** A project that may do everything, and a repository `fleet` on branch main. */
+  async project(): Promise<void> {
+    await this.put(Project, 'default', { sources: ['**'], clusterSelector: {}, serviceAccount: { agentIdentity: true } });
+    await this.git.createRepo('fleet');
+  }
+
+  async repository(name = 'fleet', interval = '1h'): Promise<void> {
+    await this.put(GitRepository, name, { url: this.git.repoUrl('fleet'), interval });
+  }
+
+  async cluster(name: string, labels: Record<string, string>, joined = true): Promise<void> {
+    await this.put(Cluster, name, {}, { labels });
+    if (joined) await this.join(name);
+  }
+
+  async join(name: string): Promise<string> {
+    const sealingKey = await identityToRecipient(await generateX25519Identity());
+    await this.put(AgentIdentity, name, identity(sealingKey));
+    return sealingKey;
+  }
+
+  /** Commits to Git and tells the plane, as a webhook would. */
+  async push(files: Parameters<GitServer['commit']>[1], options: Parameters<GitServer['commit']>[3] = {}): Promise<string> {
+    const commit = await this.git.commit('fleet', files, 'push', options);
+    this.look();
+    return commit;
+  }
+
+  look(name = 'fleet'): void {
+    this.sources.requestLook(`default/${name}`);
+  }
+
+  app(name: string, namespace = 'default'): Promise<Application> {
+    return this.get(Application, { namespace, name });
+  }
+
+  async get<S, T>(kind: Kind<S, T>, key: Key): Promise<PlaneObject<S, T>> {
+    return must(await this.store.get(kind, key), `${kind.kind} ${key.namespace}/${key.name} is there`);
+  }
+
+  async deliveries(application?: string): Promise<readonly Delivery[]> {
+    const all = (await this.store.list(Delivery)).items;
+    return application === undefined ? all : all.filter((delivery) => delivery.spec.application === application);
+  }
+
+  async releases(application: string): Promise<readonly Release[]> {
+    const all = (await this.store.list(Release)).items.filter((release) => release.spec.application === application);
+    return all.toSorted((a, b) => a.spec.number - b.spec.number);
+  }
+
+  /** Resolves when nothing is queued or under way and all changes were looked at. */
+  idle(timeoutMs = 30_000): Promise<true> {
+    return waitFor('an idle engine', async () => (await this.engine.isIdle()) && true, { timeoutMs, intervalMs: 20 });
+  }
+
+  until<T>(what: string, probe: () => Promise<T | undefined | false>, timeoutMs = 15_000): Promise<T> {
+    return waitFor(what, probe, { timeoutMs, intervalMs: 20 });
+  }
+
+  /** The Application's Ready sentence once it has the reason. */
+  async untilReason(application: string, code: string): Promise<string> {
+    return this.until(`${application} to say ${code}`, async () => {
+      const ready = conditionOf(await this.app(application), 'Ready');
+      if (ready?.reason !== code) throw new Error(`it says ${ready?.reason ?? 'nothing'}: ${ready?.message ?? ''}`);
+      return ready.message;
+    });
+  }
+
+  untilReleased(application: string, number: number): Promise<Release> {
+    return this.until(`release ${application}.${number}`, () =>
+      this.store.get(Release, { namespace: 'default', name: `${application}.${number}` }),
+    );
+  }
+
+  /** What the deliveries room will do: says that every wanted Release is applied and healthy. */
+  async reportHealthy(application: string): Promise<void> {
+    for (const delivery of await this.deliveries(application)) {
+      const { generation } = delivery.metadata;
+      const condition = {
+        type: 'Ready',
+        status: 'True' as const,
+        lastTransitionTime: rfc3339(Date.now()),
+        reason: 'FL_READY',
+        message: 'ok',
+      };
+      const object: Delivery = { ...delivery, status: { observedGeneration: generation, conditions: [condition] } };
+      await this.commit([{ op: 'put', kind: Delivery, object }]);
+    }
+  }
+}
+
+function open(dir: string): Promise<Store> {
+  return openStore({ dir: join(dir, 'db'), kinds: allKinds, log: silentLog, clock: systemClock });
+}
+
+function identity(sealingKey: string): AgentIdentity['spec'] {
+  return {
+    signingKey: 'k',
+    keyId: createHash('sha256').update(sealingKey).digest('hex'),
+    sealingKey,
+    kubeSystemUid: newUid(),
+    joinedAt: rfc3339(Date.now()),
+    receipt: { payloadType: 'x', payload: '', signatures: [{ keyid: 'x', sig: 'x' }] },
+  };
+}
+
+export function configMap(name: string, data: Record<string, string> = { a: '1' }): string {
+  const lines = Object.entries(data).map(([key, value]) => `  ${key}: ${JSON.stringify(value)}\n`);
+  return `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: ${name}}\ndata:\n${lines.join('')}`;
+}
+
+/** Longest and 99th percentile delay of the event loop while `task` runs, in ms. */
+export async function loopDelay<T>(
+  task: () => Promise<T>,
+): Promise<{ readonly value: T; readonly p99Ms: number; readonly maxMs: number }> {
+  const histogram = monitorEventLoopDelay({ resolution: 5 });
+  histogram.enable();
+  const value = await task();
+  histogram.disable();
+  return { value, p99Ms: histogram.percentile(99) / 1e6, maxMs: histogram.max / 1e6 };
+}
+
+export { keyOf };
