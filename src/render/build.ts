@@ -6,7 +6,7 @@ const sourceDir = join(dirname(fileURLToPath(import.meta.url)), 'wasm');
 
 /**
  * Builds the renderer module once per content of `src/render/wasm` and Go version, and gives its path. The first build
- * takes half a minute and needs Go 1.26; later ones are a look into the cache.
+ * takes about a minute and needs Go 1.26; later ones are a look into the cache.
  *
  * Errors: those of `goBuild`.
  */

@@ -120,8 +120,9 @@ export class RendererChild {
       const fail = (what: string): void => {
         // Nothing of any project has reached the child yet, so its words may be repeated.
         const said = this.#stderr.trim().split('\n').slice(0, 6).join(' ');
+        const words = said === '' ? '' : `: ${said}`;
         reject(
-          new FairleadError('FL_RENDER_CHILD_START', `a renderer process ${what}${said === '' ? '' : `: ${said}`}`, {
+          new FairleadError('FL_RENDER_CHILD_START', `a renderer process ${what}${words}`, {
             kind: 'unavailable',
           }),
         );

@@ -126,7 +126,7 @@ interface Around {
 
 function resultOf(outcome: JobOutcome, recipients: readonly Recipient[], around: Around): RenderResult {
   const { version, limits } = around;
-  const single = (code: RenderErrorCode, rule: string, message: string, more: Partial<RenderError> = {}): RenderResult =>
+  const single = (code: RenderErrorCode, message: string, rule: string, more: Partial<RenderError> = {}): RenderResult =>
     failed(version, [{ code, rule, message, ...more }]);
   switch (outcome.ended) {
     case 'answer':
@@ -142,22 +142,22 @@ function resultOf(outcome: JobOutcome, recipients: readonly Recipient[], around:
       );
     case 'exit':
     case 'protocol':
-      return single('FL_RENDER_CRASHED', 'crash', 'the renderer process ended while it worked on this input');
+      return single('FL_RENDER_CRASHED', 'the renderer process ended while it worked on this input', 'crash');
     case 'busy':
       return retry(
         version,
         'FL_RENDER_BUSY',
-        'busy',
         `${limits.queued} renders are waiting already; try again`,
+        'busy',
         1_000,
         limits.queued,
       );
     case 'cancelled':
-      return retry(version, 'FL_RENDER_CANCELLED', 'cancelled', 'the render was cancelled');
+      return retry(version, 'FL_RENDER_CANCELLED', 'the render was cancelled', 'cancelled');
     case 'stopped':
-      return retry(version, 'FL_RENDER_CANCELLED', 'stopped', 'the renderer is stopping');
+      return retry(version, 'FL_RENDER_CANCELLED', 'the renderer is stopping', 'stopped');
     case 'no-child':
-      return retry(version, 'FL_RENDER_UNAVAILABLE', 'no-child', outcome.message, 5_000);
+      return retry(version, 'FL_RENDER_UNAVAILABLE', outcome.message, 'no-child', 5_000);
     default:
       return unreachable(outcome);
   }
@@ -242,8 +242,8 @@ function failed(version: string, errors: readonly RenderError[]): Extract<Render
 function retry(
   version: string,
   code: RenderErrorCode,
-  rule: string,
   message: string,
+  rule: string,
   retryAfterMs?: number,
   limit?: number,
 ): RenderResult {

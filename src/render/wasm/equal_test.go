@@ -92,6 +92,7 @@ func TestValuesAreThoseOfKubectl(t *testing.T) {
 			sources = append(sources, scalar+": a\n")
 		}
 	}
+	t.Logf("%d documents", len(sources))
 	for _, source := range sources {
 		theirs, theyDo := valuesOfKubectl(source)
 		ours, weDo := valuesOfOurs(t, source)
