@@ -4,8 +4,18 @@
  * wanted release and bundle, and every surface says the same sentence. It assigns nothing (rollouts do) and talks to no
  * agent.
  */
+import type { Controller } from '#plane/engine';
+import { DeliveryController, type DeliveryControllerOptions } from './delivery-controller.ts';
+
 export * from './admit.ts';
 export { candidatesOf, type Candidate } from './candidates.ts';
 export { decide, differenceOf, type DeliveryStatus } from './decide.ts';
+export * from './delivery-admission.ts';
+export type { DeliveryControllerOptions } from './delivery-controller.ts';
 export * from './facts.ts';
+export { readFacts, ReleaseHeads, type FactsOptions } from './read-facts.ts';
 export * from './why.ts';
+
+export function createDeliveries(options: DeliveryControllerOptions): readonly Controller[] {
+  return [new DeliveryController(options)];
+}
