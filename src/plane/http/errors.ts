@@ -1,5 +1,5 @@
 import { FairleadError, type ErrorKind } from '#base';
-import type { Problem } from '#api';
+import { agentRefusals, type Problem } from '#api';
 import type { PlainResponse, Surface } from './types.ts';
 
 export interface StatusCause {
@@ -96,7 +96,7 @@ export class OverloadError extends FairleadError {
 
 function httpCode(error: FairleadError): number {
   if (error instanceof StatusError) return error.status.code ?? 500;
-  if (error instanceof OverloadError) return 429;
+  if (error instanceof OverloadError || error.code === agentRefusals.busy) return 429;
   if (error.code === 'FL_HTTP_METHOD') return 405;
   return CODES[error.kind];
 }
@@ -132,6 +132,8 @@ export function problemOf(error: unknown): Problem {
     code: known?.code ?? 'FL_INTERNAL',
     detail: known?.message ?? 'an internal error; the plane logged it',
     ...(known?.retryAfterMs === undefined ? {} : { retryAfterMs: known.retryAfterMs }),
+    // An agent whose clock is off learns by how much.
+    ...(typeof known?.details['time'] === 'number' ? { time: known.details['time'] } : {}),
   };
 }
 
