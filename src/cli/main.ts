@@ -8,6 +8,11 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     controller.abort(new Error(`stopped by ${signal}`));
   });
 }
+// Started by a program that must leave nothing behind: gone when it is gone, however it ended.
+if (process.env['FAIRLEAD_EXIT_WITH_STDIN'] === '1') {
+  process.stdin.resume();
+  process.stdin.on('close', () => controller.abort(new Error('the program that started this has ended')));
+}
 // `fairlead status | head` must end quietly.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
 

@@ -23,4 +23,5 @@ export {
   type Subresource,
   type SubresourceRequest,
 } from './create-kube-api.ts';
+export { parseLabelSelector } from './selectors.ts';
 export { structuralSchema } from './structural.ts';

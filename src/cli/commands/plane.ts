@@ -1,0 +1,56 @@
+import { FairleadError, jsonLog, type LogLevel } from '#base';
+import { buildConsole } from '#console';
+import { adoptPlane, startPlane } from '#plane';
+import type { Io } from '../output.ts';
+
+/** `fairlead plane` and `fairlead plane adopt`: runs until it is asked to stop. */
+export async function planeCommand(
+  io: Io,
+  action: string | undefined,
+  options: Readonly<Record<string, unknown>>,
+): Promise<number> {
+  const dataDir = options['data'] as string;
+  if (action === 'adopt') {
+    await adoptPlane({ dataDir });
+    io.out(`the keys in ${dataDir}/keys now belong to the database in ${dataDir}/store; start the plane again\n`);
+    return 0;
+  }
+  if (action !== undefined)
+    throw new FairleadError('FL_CLI_ACTION', `plane takes no "${action}"; it takes nothing, or adopt`, { kind: 'invalid' });
+  const report = (line: string): void => io.err(`fairlead: ${line}\n`);
+  const consoleDir = options['console'] === 'off' ? undefined : await buildConsole(report);
+  const externalUrl = options['externalUrl'] as string | undefined;
+  await using plane = await startPlane({
+    dataDir,
+    listen: address(options['listen'] as string),
+    ...(options['console'] === 'off' ? {} : { consoleListen: address(options['console'] as string) }),
+    ...(consoleDir === undefined ? {} : { consoleDir }),
+    ...(externalUrl === undefined ? {} : { externalUrl }),
+    tlsNames: (options['tlsName'] as string[] | undefined) ?? [],
+    allowFileUrls: options['allowFileUrls'] === true,
+    allowHttpUrls: options['allowHttpUrls'] === true,
+    log: jsonLog({ level: options['logLevel'] as LogLevel, write: io.err }),
+    report,
+  });
+  io.out(
+    `plane:      ${plane.url}\nkubeconfig: ${plane.kubeconfig}\n${plane.consoleUrl === undefined ? '' : `console:    ${plane.loginUrl() ?? plane.consoleUrl}\n`}`,
+  );
+  if (plane.frozen)
+    io.err(
+      'fairlead: this plane is frozen: its database and its keys do not belong together; restore the matching database, or run fairlead plane adopt\n',
+    );
+  await new Promise<void>((resolve) => {
+    if (io.signal.aborted) resolve();
+    else io.signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+  io.err('fairlead: stopping\n');
+  return 0;
+}
+
+function address(text: string): { readonly host: string; readonly port: number } {
+  const match = /^(?:\[([0-9a-f:]+)\]|([^:]+)):(\d{1,5})$/i.exec(text);
+  const port = Number(match?.[3]);
+  if (match === null || port > 65_535)
+    throw new FairleadError('FL_CLI_ADDRESS', `"${text}" is no address; write HOST:PORT`, { kind: 'invalid' });
+  return { host: match[1] ?? match[2] ?? '', port };
+}

@@ -1,0 +1,279 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { FairleadError, newUid, rfc3339, silentLog, supervise, systemClock, type Clock, type Log, type Service } from '#base';
+import { allKinds, Credential, DEFAULT_PROJECT, Delivery, formatKey, keyOf, Project, servedKinds, type Doorbell } from '#api';
+import { createEngine, type Controller } from '#plane/engine';
+import { createHttp, type Http } from '#plane/http';
+import { createKubeApi, parseLabelSelector, VERSION_INFO } from '#plane/kubeapi';
+import { openKeys, type PlaneKeys } from '#plane/keys';
+import { openStore, type Store } from '#plane/store';
+import { buildRenderer, createRenderer } from '#render';
+import { createAgents } from './agents/index.ts';
+import { createApplications } from './applications/index.ts';
+import { createClusters, createEnroll } from './clusters/index.ts';
+import { credentialAdmission, decryptCredential } from './credential-admission.ts';
+import { createDeliveries, deliveryAdmission, readFacts, ReleaseHeads, why } from './deliveries/index.ts';
+import { adminKubeconfig } from './kubeconfig.ts';
+import { createSources } from './sources/index.ts';
+import { doorbells, FleetIndex, viewsRoutes } from './views/index.ts';
+
+export interface PlaneOptions {
+  /** Everything the plane writes is below: `store/`, `keys/`, `sources/`, `admin.kubeconfig`. */
+  readonly dataDir: string;
+  readonly listen: Address;
+  /** The console's own plain listener, loopback only. Absent: none. */
+  readonly consoleListen?: Address;
+  /** The built console. */
+  readonly consoleDir?: string;
+  readonly externalUrl?: string;
+  readonly tlsNames: readonly string[];
+  readonly allowFileUrls: boolean;
+  readonly allowHttpUrls: boolean;
+  readonly log: Log;
+  readonly clock?: Clock;
+  /** One line for each step that takes long. */
+  readonly report?: (line: string) => void;
+}
+
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface Plane extends AsyncDisposable {
+  /** `https://host:port` as agents and kubectl reach it. */
+  readonly url: string;
+  readonly kubeconfig: string;
+  readonly consoleUrl: string | undefined;
+  /** The console's address with a login that works once; undefined without a console listener. */
+  loginUrl(): string | undefined;
+  readonly frozen: boolean;
+  /** For tests: nothing queued, under way or due. */
+  isIdle(): Promise<boolean>;
+  stop(): Promise<void>;
+}
+
+/** Starts a plane and resolves when it answers. The one place that knows every room. */
+export async function startPlane(options: PlaneOptions): Promise<Plane> {
+  const { log, dataDir } = options;
+  const clock = options.clock ?? systemClock;
+  const stack = new AsyncDisposableStack();
+  try {
+    const wasmPath = await buildRenderer({ onProgress: options.report ?? (() => undefined) });
+    await mkdir(dataDir, { recursive: true, mode: 0o700 });
+    const keys = await openKeys({
+      dir: join(dataDir, 'keys'),
+      clock,
+      serverNames: [options.listen.host, ...hostOf(options.externalUrl), ...options.tlsNames].filter(isName),
+    });
+    const store = await openStore({
+      dir: join(dataDir, 'store'),
+      kinds: allKinds,
+      log,
+      clock,
+      revisionFloor: keys.revisionFloor,
+    });
+    stack.defer(() => store.close());
+    const isFrozen = bindOrFreeze(keys, store, log);
+    const frozen = (): boolean => isFrozen;
+
+    const http = await createHttp({
+      log,
+      clock,
+      version: VERSION_INFO,
+      ...(options.consoleDir === undefined ? {} : { consoleDir: options.consoleDir }),
+    });
+    stack.defer(() => http.stop());
+    http.authenticate((head) => {
+      const token = /^Bearer (.+)$/.exec(head.headers.authorization ?? '')?.[1];
+      return token !== undefined && keys.isAdminToken(token) ? { type: 'admin', name: 'admin' } : undefined;
+    });
+
+    const kubeApi = createKubeApi({ store, kinds: servedKinds, http, log, clock });
+    stack.defer(() => kubeApi.stop());
+    kubeApi.admit(Credential, credentialAdmission(keys));
+    kubeApi.admit(Delivery, deliveryAdmission(clock));
+    kubeApi.subresource(createEnroll({ store, keys, clock, newUid, frozen }));
+
+    const renderer = await createRenderer({ wasmPath, log, clock });
+    stack.defer(() => renderer.stop());
+    const sources = await createSources({
+      dataDir,
+      decrypt: (credential) => decryptCredential(keys, credential),
+      log,
+      clock,
+      allowFileUrls: options.allowFileUrls,
+      allowHttp: options.allowHttpUrls,
+      pulse: (kind, key, value) => store.pulse(kind, key, value),
+    });
+    const agents = await createAgents({ store, keys, clock, log, newUid, frozen }, http);
+    const releases = new ReleaseHeads();
+    const index = new FleetIndex({ store, log });
+    const controllers: readonly Controller[] = [
+      sources.controller,
+      ...createApplications({
+        renderer,
+        openSnapshot: (uid, commit) => sources.openSnapshot(uid, commit),
+        derive: (purpose, ...parts) => keys.derive(purpose, ...parts),
+        log,
+      }),
+      ...createClusters({ live: agents.live, newUid }),
+      ...agents.controllers,
+      ...createDeliveries({ live: agents.live, newUid, frozen }),
+    ];
+    const engine = createEngine({ store, controllers: isFrozen ? [] : controllers, effects: [], clock, log });
+
+    for (const route of viewsRoutes({
+      index,
+      store,
+      now: () => rfc3339(clock.now()),
+      isFrozen: frozen,
+      parseSelector: parseLabelSelector,
+      reports: {
+        delivery: (cluster, project, application) => agents.live.lane(cluster)?.reports.get(`${project}/${application}`),
+        cluster: (cluster) => agents.live.lane(cluster),
+        lastContact(cluster) {
+          const { lastMs } = agents.live.contact(cluster);
+          return lastMs === undefined ? undefined : rfc3339(lastMs);
+        },
+      },
+      async explain(delivery) {
+        const [facts] = await readFacts(store, [delivery], clock.now(), { live: agents.live, releases, frozen });
+        return facts === undefined ? [] : why(facts).because;
+      },
+      diff: () => Promise.resolve(undefined),
+    })) {
+      http.route(route);
+    }
+    addDoorbells(http, index);
+    http.readiness('fleet-index', () => (index.revision > 0 || store.revision() === 0 ? undefined : 'the fleet is being read'));
+
+    if (!isFrozen) await ensureDefaultProject(store, clock);
+
+    const services: readonly Service[] = [engine, index, ...agents.services];
+    const running = new AbortController();
+    const ended = supervise(services, running.signal, { log, clock });
+    stack.defer(async () => {
+      running.abort(new Error('the plane stops'));
+      await ended;
+    });
+
+    const tls = await http.listenTls({ ...options.listen, tls: { cert: keys.tls.cert, key: keys.tls.key.reveal() } });
+    const url = options.externalUrl ?? tls.url;
+    const consoleListener =
+      options.consoleListen === undefined
+        ? undefined
+        : await http.listenLoopback({ host: loopback(options.consoleListen.host), port: options.consoleListen.port });
+    const kubeconfig = join(dataDir, 'admin.kubeconfig');
+    await writeFile(kubeconfig, adminKubeconfig(url, keys), { mode: 0o600 });
+    log.info({ url, planeId: keys.planeId, frozen: isFrozen }, 'the plane is up');
+
+    return {
+      url,
+      kubeconfig,
+      consoleUrl: consoleListener?.url,
+      loginUrl: () => (consoleListener === undefined ? undefined : `${consoleListener.url}${http.createLoginPath('admin')}`),
+      frozen: isFrozen,
+      isIdle: () => engine.isIdle(),
+      stop: () => stack.disposeAsync(),
+      [Symbol.asyncDispose]: () => stack.disposeAsync(),
+    };
+  } catch (error) {
+    await stack.disposeAsync();
+    throw error;
+  }
+}
+
+/** `fairlead plane adopt`: a person says that these keys and this database belong together from now on. */
+export async function adoptPlane(options: { readonly dataDir: string; readonly log?: Log }): Promise<void> {
+  const keys = await openKeys({ dir: join(options.dataDir, 'keys'), clock: systemClock });
+  const log = options.log ?? silentLog;
+  const store = await openStore({
+    dir: join(options.dataDir, 'store'),
+    kinds: allKinds,
+    log,
+    clock: systemClock,
+    revisionFloor: keys.revisionFloor,
+  });
+  keys.bind(store.instanceId);
+  await store.close();
+}
+
+/** True when the database belongs to other keys: reads only, nothing signed, pushed or sent. */
+function bindOrFreeze(keys: PlaneKeys, store: Store, log: Log): boolean {
+  switch (keys.checkInstance(store.instanceId)) {
+    case 'bound':
+      return false;
+    case 'first':
+      keys.bind(store.instanceId);
+      return false;
+    case 'foreign':
+      log.error(
+        { instanceId: store.instanceId },
+        'the database and the keys do not belong together: the plane is frozen until `fairlead plane adopt`',
+      );
+      return true;
+  }
+}
+
+/** The Project that exists from the first start may do everything: it is the administrator's own. */
+async function ensureDefaultProject(store: Store, clock: Clock): Promise<void> {
+  const project: Project = {
+    apiVersion: Project.apiVersion,
+    kind: Project.kind,
+    metadata: { name: DEFAULT_PROJECT, uid: newUid(), generation: 1, creationTimestamp: rfc3339(clock.now()) },
+    spec: {
+      sources: ['**'],
+      clusterSelector: {},
+      namespaces: ['*'],
+      clusterKinds: [{ group: '*', kind: '*' }],
+      serviceAccount: { allowed: ['*'], agentIdentity: true },
+      planeKinds: ['*'],
+    },
+    status: {},
+  };
+  await store.commit({
+    expect: [{ kind: Project, key: keyOf(project), revision: 'absent' }],
+    write: [{ op: 'put', kind: Project, object: project }],
+    audit: { actor: 'plane', verb: 'create', object: `Project/${formatKey(keyOf(project))}`, at: rfc3339(clock.now()) },
+  });
+}
+
+function addDoorbells(http: Http, index: FleetIndex): void {
+  http.live({
+    path: '/live',
+    permission: { allow: 'authorized', attributes: () => ({ verb: 'watch', group: 'fairlead.dev', resource: 'deliveries' }) },
+    handler(socket, { principal, signal }) {
+      doorbells(index, (bells: readonly Doorbell[]) => socket.readyState === socket.OPEN && socket.send(JSON.stringify(bells)), {
+        perSecond: 4,
+        signal,
+        mayHear: (_kind, project) =>
+          http.authorizer(principal, { verb: 'watch', group: 'fairlead.dev', resource: 'deliveries', namespace: project })
+            .allowed,
+      });
+    },
+  });
+}
+
+function hostOf(url: string | undefined): readonly string[] {
+  if (url === undefined) return [];
+  try {
+    return [new URL(url).hostname.replace(/^\[|\]$/g, '')];
+  } catch {
+    throw new FairleadError('FL_PLANE_URL', `--external-url ${url} is no URL; write https://host:port`, { kind: 'invalid' });
+  }
+}
+
+function isName(name: string): boolean {
+  return name !== '' && name !== '0.0.0.0' && name !== '::';
+}
+
+function loopback(host: string): '127.0.0.1' | '::1' {
+  if (host === '127.0.0.1' || host === 'localhost') return '127.0.0.1';
+  if (host === '::1') return '::1';
+  throw new FairleadError(
+    'FL_PLANE_CONSOLE_ADDRESS',
+    `the console listens in plain HTTP and only on the loopback, not on ${host}; use 127.0.0.1, and the TLS address from elsewhere`,
+    { kind: 'invalid' },
+  );
+}
