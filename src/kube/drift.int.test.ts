@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { hasStatus } from './errors.ts';
-import { seededRng, type Rng } from '#base';
+import { newUid, seededRng, waitFor, type Rng } from '#base';
 import { sharedCluster, uniqueNamespace, type ClusterHandle, type UniqueNamespace } from '#testbed';
 import { applyObject, getObject } from './apply.ts';
 import type { ResourceMapping } from './discovery.ts';
@@ -20,18 +20,68 @@ let cluster: ClusterHandle;
 let under: ClusterUnderTest;
 let namespace: UniqueNamespace;
 
+const GROUP = `d${newUid().slice(0, 8)}.example.org`;
+
 before(async () => {
   cluster = await sharedCluster('b');
   under = await connectTo(cluster);
   namespace = await uniqueNamespace(cluster, 'kube-drift');
+  await cluster.apply(JSON.stringify(gadgets()));
+  await waitFor('the gadgets', async () => (await cluster.request('GET', `/apis/${GROUP}/v1/gadgets`)).status === 200, {
+    timeoutMs: 20_000,
+  });
 });
 
 after(async () => {
+  await cluster.request('DELETE', `/apis/apiextensions.k8s.io/v1/customresourcedefinitions/gadgets.${GROUP}`);
   under[Symbol.dispose]();
   await namespace[Symbol.asyncDispose]();
 });
 
-const SEED = Number(process.env['FAIRLEAD_SEED'] ?? Date.now() % 1_000_000);
+/** A kind with every sort of list and map the API server knows, and with defaults in them. */
+function gadgets(): object {
+  const text = { type: 'string' };
+  const named = {
+    type: 'object',
+    required: ['name'],
+    properties: { name: text, zone: { ...text, default: 'z' }, size: { 'x-kubernetes-int-or-string': true } },
+  };
+  const spec = {
+    type: 'object',
+    properties: {
+      plain: { type: 'array', items: named },
+      keyed: { type: 'array', items: named, 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['name', 'zone'] },
+      tags: { type: 'array', items: text, 'x-kubernetes-list-type': 'set' },
+      ref: { type: 'object', properties: { name: text, kind: { ...text, default: 'Thing' } }, 'x-kubernetes-map-type': 'atomic' },
+      loose: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true },
+      flags: { type: 'object', additionalProperties: { type: 'boolean' } },
+      limits: { type: 'object', additionalProperties: { 'x-kubernetes-int-or-string': true } },
+      mode: { ...text, default: 'auto' },
+      ratio: { type: 'number' },
+    },
+  };
+  return {
+    apiVersion: 'apiextensions.k8s.io/v1',
+    kind: 'CustomResourceDefinition',
+    metadata: { name: `gadgets.${GROUP}` },
+    spec: {
+      group: GROUP,
+      names: { plural: 'gadgets', singular: 'gadget', kind: 'Gadget' },
+      scope: 'Namespaced',
+      versions: [
+        {
+          name: 'v1',
+          served: true,
+          storage: true,
+          subresources: { status: {} },
+          schema: { openAPIV3Schema: { type: 'object', properties: { spec } } },
+        },
+      ],
+    },
+  };
+}
+
+const SEED = Number(process.env['FAIRLEAD_SEED'] ?? 1);
 const ROUNDS = Number(process.env['FAIRLEAD_ROUNDS'] ?? 25);
 
 type Make = (rng: Rng, name: string) => KubeObject;
@@ -150,6 +200,26 @@ const makers: Readonly<Record<string, Make>> = {
         },
       },
     },
+  }),
+  Gadget: (rng, name) => ({
+    apiVersion: `${GROUP}/v1`,
+    kind: 'Gadget',
+    metadata: meta(rng, name),
+    spec: some(rng, {
+      plain: [{ name: pick(rng, 'a', 'b') }, { name: 'c', size: pick<unknown>(rng, 1, '1') }].slice(0, pick(rng, 1, 2)),
+      keyed: [
+        { name: 'a', size: pick<unknown>(rng, 1, '50%') },
+        { name: 'a', zone: 'y' },
+        { name: 'b', zone: 'z' },
+      ].filter(() => rng() < 0.7),
+      tags: ['x', 'y', 'z'].filter(() => rng() < 0.5),
+      ref: some(rng, { name: pick(rng, 'r', 's'), kind: 'Thing' }),
+      loose: some(rng, { a: { b: pick<unknown>(rng, 1, [], {}, null, '') }, c: [1, { d: 2 }] }),
+      flags: some(rng, { on: pick(rng, true, false), off: false }),
+      limits: some(rng, { cpu: pick<unknown>(rng, '1000m', 1, '1') }),
+      mode: pick(rng, 'auto', ''),
+      ratio: pick(rng, 0, 0.1, 1e21),
+    }),
   }),
   Role: (rng, name) => ({
     apiVersion: 'rbac.authorization.k8s.io/v1',

@@ -163,7 +163,7 @@ function compareLists(
     if (want.length > 0 || live.length > 0) compareWhole(c, steps, want, live, ours);
     return;
   }
-  const placed = type === 'map' ? matchItems(want, all, live) : want.map((value) => `v:${JSON.stringify(value)}`);
+  const placed = type === 'map' ? matchItems(want, ours, all, live) : want.map((value) => `v:${JSON.stringify(value)}`);
   for (const [index, item] of want.entries()) {
     const step = placed[index];
     const at = step === undefined ? -1 : indexOfStep(live, step);
@@ -173,9 +173,20 @@ function compareLists(
   }
 }
 
-/** The `k:` step of each wanted item: first those whose keys all agree, then those whose missing keys the server defaulted. */
-function matchItems(want: readonly unknown[], all: FieldSet | undefined, live: readonly unknown[]): (string | undefined)[] {
-  const steps = [...(all?.children.keys() ?? [])].filter((step) => step.startsWith('k:') && indexOfStep(live, step) >= 0);
+/**
+ * The `k:` step of each wanted item: first those whose keys all agree, then those whose missing keys the server defaulted.
+ * Of two that would do ours is meant: another's item may differ only in the key we left to the default.
+ */
+function matchItems(
+  want: readonly unknown[],
+  ours: FieldSet | undefined,
+  all: FieldSet | undefined,
+  live: readonly unknown[],
+): (string | undefined)[] {
+  const isOurs = (step: string): number => (childOf(ours, step) === undefined ? 1 : 0);
+  const steps = [...(all?.children.keys() ?? [])]
+    .filter((step) => step.startsWith('k:') && indexOfStep(live, step) >= 0)
+    .sort((a, b) => isOurs(a) - isOurs(b));
   const used = new Set<string>();
   const placed: (string | undefined)[] = want.map(() => undefined);
   for (const mayLackKeys of [false, true]) {
@@ -204,9 +215,9 @@ function guessStep(item: unknown, all: FieldSet | undefined): string {
 }
 
 /** An atomic map or list, or a list nobody's set goes into: one value, which belongs to one manager as a whole. */
-function compareWhole(c: Comparison, steps: readonly string[], want: unknown, live: unknown, ours: FieldSet | undefined): void {
+function compareWhole(c: Comparison, steps: readonly string[], want: object, live: unknown, ours: FieldSet | undefined): void {
   const isOurs = !c.knowsOwners || ours !== undefined;
-  if (isEmptyValue(want)) {
+  if (Object.keys(want).length === 0) {
     // An empty map that others may fill, or a value the server defaulted, is still ours; one that is not was replaced.
     if (c.knowsOwners && !isOurs && !isEmptyValue(live)) report(c, 'changed', steps, live, want);
   } else if (!covers(steps, want, live)) report(c, 'changed', steps, live, want);
@@ -256,7 +267,7 @@ function findExtras(c: Comparison, ours: FieldSet, all: FieldSet, want: unknown)
     const liveAt = resolveSteps(c.live, steps);
     const liveValue = liveAt === undefined ? undefined : valueAt(c.live, liveAt);
     const liveList: readonly unknown[] = Array.isArray(liveValue) ? liveValue : [];
-    const placed = list.length > 0 && listTypeOf(set) === 'map' ? matchItems(list, around, liveList) : [];
+    const placed = list.length > 0 && listTypeOf(set) === 'map' ? matchItems(list, set, around, liveList) : [];
     for (const [step, child] of set.children) {
       const path = [...steps, step];
       if (isServerField(path)) continue;
