@@ -209,6 +209,18 @@ export const reasons = {
     says: 'the Project {project} does not allow the service account {serviceAccount}',
     next: 'add it to spec.serviceAccount.allowed of the Project, or correct spec.serviceAccountName',
   },
+  FL_CLAIM_PLANE: {
+    area: 'claim',
+    actor: 'platform team',
+    says: 'the Project {project} may not write {object} on the plane',
+    next: 'add the kind to spec.planeKinds of the Project ("*" for other namespaces and objects without one)',
+  },
+  FL_CLAIM_PLANE_OWNER: {
+    area: 'claim',
+    actor: 'application owner',
+    says: '{object} on the plane is held by the application {owner} already',
+    next: 'remove it from one of the two',
+  },
   FL_CLAIM_NO_SERVICE_ACCOUNT: {
     area: 'claim',
     actor: 'platform team',
@@ -259,6 +271,12 @@ export const reasons = {
     actor: 'application owner',
     says: 'would delete {object} in {cluster}, a protected kind',
     next: 'if that is meant: kubectl annotate delivery {delivery} -n {project} fairlead.dev/waiver={waiver}',
+  },
+  FL_HOLD_PLANE: {
+    area: 'hold',
+    actor: 'application owner',
+    says: 'would delete {objects} on the plane, which takes a waiver ({why})',
+    next: 'if that is meant: kubectl annotate application {application} -n {project} fairlead.dev/waiver={waiver}',
   },
   FL_HOLD_RECOVERY: {
     area: 'hold',
@@ -335,6 +353,12 @@ export const reasons = {
     says: 'removing what {release} no longer holds from {cluster}',
   },
   FL_RETIRING: { area: 'apply', actor: 'nobody: it resolves itself', says: 'letting go of {application} in {cluster} ({mode})' },
+  FL_APPLY_PLANE: {
+    area: 'apply',
+    actor: 'application owner',
+    says: '{object} is refused by the plane: {words}',
+    next: 'correct it in Git; tried again {retry}',
+  },
   FL_APPLY_IMMUTABLE: {
     area: 'apply',
     actor: 'application owner',

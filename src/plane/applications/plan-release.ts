@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import Value from 'typebox/value';
 import { sha256 } from '#base';
 import { DeliverySettings, type Application, type Delivery, type Release } from '#api';
 import type { TreeRow } from './render-tree.ts';
@@ -14,7 +15,8 @@ export interface ReleaseContent {
 
 /** The settings of this moment, in the order of the schema, so that equal settings have equal digests. Pure. */
 export function settingsOf(application: Application): { readonly settings: DeliverySettings; readonly settingsDigest: string } {
-  const spec: Readonly<Record<string, unknown>> = application.spec;
+  // What the API fills in and what was left out mean the same: with defaults, they have the same digest.
+  const spec = Value.Default(DeliverySettings, structuredClone(application.spec)) as Readonly<Record<string, unknown>>;
   const entries = Object.keys(DeliverySettings.properties)
     .sort()
     .filter((name) => spec[name] !== undefined)

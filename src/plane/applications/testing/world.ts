@@ -44,9 +44,16 @@ export class World implements AsyncDisposable {
   engine!: Engine;
   #stop = new AbortController();
   #running: Promise<void> = Promise.resolve();
-  readonly #more: () => readonly Controller[];
+  readonly #more: (store: () => Store) => readonly Controller[];
+  readonly #atEnd: (() => Promise<void>)[] = [];
 
-  private constructor(dir: string, git: GitServer, renderer: Renderer, store: Store, more: () => readonly Controller[]) {
+  private constructor(
+    dir: string,
+    git: GitServer,
+    renderer: Renderer,
+    store: Store,
+    more: (store: () => Store) => readonly Controller[],
+  ) {
     this.dir = dir;
     this.git = git;
     this.renderer = renderer;
@@ -54,7 +61,7 @@ export class World implements AsyncDisposable {
     this.#more = more;
   }
 
-  static async start(more: () => readonly Controller[] = () => []): Promise<World> {
+  static async start(more: (store: () => Store) => readonly Controller[] = () => []): Promise<World> {
     const dir = await mkdtemp(join(tmpdir(), 'fairlead-world-'));
     const git = await startGitServer({ dir: join(dir, 'git') });
     const renderer = await createRenderer({ wasmPath: await buildRenderer(), log: silentLog });
@@ -85,7 +92,7 @@ export class World implements AsyncDisposable {
     });
     this.engine = createEngine({
       store: this.store,
-      controllers: [this.sources.controller, ...applications, ...this.#more()],
+      controllers: [this.sources.controller, ...applications, ...this.#more(() => this.store)],
       effects: [],
       clock: systemClock,
       log: silentLog,
@@ -105,9 +112,14 @@ export class World implements AsyncDisposable {
     await this.run();
   }
 
+  onEnd(task: () => Promise<void>): void {
+    this.#atEnd.push(task);
+  }
+
   async #end(): Promise<void> {
     this.#stop.abort();
     await this.#running;
+    for (const task of this.#atEnd.splice(0)) await task();
     await this.store.close();
   }
 
