@@ -3,6 +3,7 @@ import type { Impersonation, KubeClient, KubeResponse } from './client.ts';
 import { resourcePath, type ResourceMapping } from './discovery.ts';
 import { hasStatus } from './errors.ts';
 import { deepEqual, describeId, getIn, textOf, type KubeMeta, type KubeObject, type ObjectId } from './objects.ts';
+import { parseJson } from './json.ts';
 import { removePointer } from './pointers.ts';
 
 /** What an apply did. With `dryRun` what it would have done. */
@@ -166,7 +167,7 @@ export async function deleteObject(
       }),
       ...callOf(options),
     });
-    const answer: unknown = JSON.parse(response.body.toString('utf8'));
+    const answer = parseJson(response.body, 'the answer to a deletion');
     return textOf(getIn(answer, 'metadata', 'deletionTimestamp')) === undefined ? 'deleted' : 'deleting';
   } catch (error) {
     if (hasStatus(error, 404)) return 'absent';
@@ -247,5 +248,5 @@ function callOf(options: CallOptions): CallOptions {
 
 /** An answer of the API server that holds one object; its shape is the server's word. */
 function objectIn(response: KubeResponse): KubeObject {
-  return JSON.parse(response.body.toString('utf8')) as KubeObject;
+  return parseJson(response.body, 'the answer of the API server') as KubeObject;
 }

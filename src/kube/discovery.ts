@@ -1,6 +1,7 @@
 import { FairleadError, systemClock, type Clock, type Log } from '#base';
 import type { KubeClient } from './client.ts';
 import { hasStatus } from './errors.ts';
+import { parseJson } from './json.ts';
 import { formatApiVersion, isRecord, itemsOf, own, parseApiVersion, textOf, type GroupVersionKind } from './objects.ts';
 
 /** How objects of one kind are reached. */
@@ -107,7 +108,7 @@ export function createRestMapper(options: RestMapperOptions): RestMapper {
       ...(known?.etag === undefined ? {} : { ifNoneMatch: known.etag }),
     });
     if (response.status === 304 && known !== undefined) return known;
-    const body: unknown = JSON.parse(response.body.toString('utf8'));
+    const body = parseJson(response.body, `the answer to GET ${path}`);
     const isAggregated = own(body, 'kind') === 'APIGroupDiscoveryList';
     return {
       etag: isAggregated ? response.headers.etag : undefined,
@@ -163,7 +164,7 @@ export function createRestMapper(options: RestMapperOptions): RestMapper {
       if (gitVersion === undefined || clock.monotonic() - gitVersion.at > maxAgeMs) {
         const response = await client.request({ method: 'GET', path: '/version' });
         gitVersion = {
-          value: textOf(own(JSON.parse(response.body.toString('utf8')), 'gitVersion')) ?? '',
+          value: textOf(own(parseJson(response.body, 'the answer to GET /version'), 'gitVersion')) ?? '',
           at: clock.monotonic(),
         };
       }
@@ -265,7 +266,7 @@ async function readClassic(client: KubeClient, path: '/api' | '/apis', body: unk
       try {
         const prefix = group === '' ? `/api/${version}` : `/apis/${group}/${version}`;
         const response = await client.request({ method: 'GET', path: prefix });
-        resources[at] = parseResourceList(group, version, JSON.parse(response.body.toString('utf8')));
+        resources[at] = parseResourceList(group, version, parseJson(response.body, `the answer to GET ${prefix}`));
       } catch (error) {
         // The group may have vanished between the two requests; anything else leaves its kinds unknown.
         if (!hasStatus(error, 404)) unavailable.push(formatApiVersion(group, version));

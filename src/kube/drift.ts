@@ -10,6 +10,7 @@ import {
   unionSets,
   type FieldSet,
 } from './field-set.ts';
+import { parseJson } from './json.ts';
 import { isApplyOf, ownedSet, valueAt } from './managed-fields.ts';
 import { deepEqual, isRecord, own, type KubeObject } from './objects.ts';
 import { formatPointer, parsePointer, type PathStep } from './pointers.ts';
@@ -90,7 +91,7 @@ interface Comparison {
 }
 
 function parseWanted(bytes: Uint8Array): KubeObject {
-  const value: unknown = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8'));
+  const value = parseJson(bytes, 'the wanted object');
   if (!isRecord(value)) throw new FairleadError('FL_KUBE_BODY', 'the wanted object is no JSON object', { kind: 'invalid' });
   return value as unknown as KubeObject; // canonical bytes of an object that was rendered as one
 }

@@ -3,6 +3,7 @@ import type { CallOptions } from './apply.ts';
 import type { KubeClient } from './client.ts';
 import { resourcePath } from './discovery.ts';
 import { hasStatus } from './errors.ts';
+import { parseJson } from './json.ts';
 import { formatId, getIn, numberOf, textOf, type ObjectId } from './objects.ts';
 import { capBytes, redactMessage } from './redact.ts';
 
@@ -102,7 +103,7 @@ export function createEventRecorder(options: EventRecorderOptions): EventRecorde
         contentType: 'application/merge-patch+json',
         body: JSON.stringify({ count: before.count + 1, lastTimestamp: rfc3339(clock.now()) }),
       });
-      before.count = numberOf(getIn(JSON.parse(response.body.toString('utf8')), 'count')) ?? before.count + 1;
+      before.count = numberOf(getIn(parseJson(response.body, 'the Event'), 'count')) ?? before.count + 1;
       before.lastAt = clock.monotonic();
       return true;
     } catch (error) {

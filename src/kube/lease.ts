@@ -3,6 +3,7 @@ import type { CallOptions } from './apply.ts';
 import type { KubeClient } from './client.ts';
 import { resourcePath } from './discovery.ts';
 import { hasStatus } from './errors.ts';
+import { parseJson } from './json.ts';
 import { getIn, numberOf, textOf, type KubeObject } from './objects.ts';
 
 const LEASES = { group: 'coordination.k8s.io', version: 'v1', resource: 'leases', namespaced: true } as const;
@@ -58,7 +59,7 @@ export function createLease(options: LeaseOptions): Lease {
   async function read(call: CallOptions): Promise<KubeObject | undefined> {
     try {
       const response = await options.client.request({ ...call, method: 'GET', path: own });
-      return JSON.parse(response.body.toString('utf8')) as KubeObject; // a Lease, by the path
+      return parseJson(response.body, 'the Lease') as KubeObject; // a Lease, by the path
     } catch (error) {
       if (hasStatus(error, 404)) return undefined;
       throw error;
@@ -83,7 +84,7 @@ export function createLease(options: LeaseOptions): Lease {
         path: method === 'POST' ? path : own,
         body: JSON.stringify(body),
       });
-      return JSON.parse(response.body.toString('utf8')) as KubeObject; // the Lease as written
+      return parseJson(response.body, 'the Lease') as KubeObject; // the Lease as written
     } catch (error) {
       if (hasStatus(error, 409)) return undefined;
       throw error;

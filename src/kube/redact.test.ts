@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { parseJson } from './json.ts';
 import { capBytes, LAST_APPLIED, redactMessage, redactObject } from './redact.ts';
 
 test('a Secret keeps its keys and loses its values, also in the annotation kubectl leaves', () => {
@@ -63,4 +64,11 @@ test('whatever comes in, at most 1 KiB of whole characters comes out, in reasona
     redactMessage(hostile, { kind: 'Secret' });
   }
   assert.ok(performance.now() - startedAt < 2000, 'no pattern may backtrack without bound');
+});
+
+test('text that is no JSON is not quoted in the error about it', () => {
+  assert.throws(
+    () => parseJson(Buffer.from('{"data":{"p":"hunter2"'), 'the answer to GET /x'),
+    (error: Error) => error.message === 'the answer to GET /x is no JSON (22 bytes)',
+  );
 });

@@ -1,6 +1,7 @@
 import { FairleadError, fullJitter, systemClock, type Clock, type Log, type Rng, type Service } from '#base';
 import type { Impersonation, KubeClient, Query } from './client.ts';
 import { resourcePath, type ResourceMapping } from './discovery.ts';
+import { parseJson } from './json.ts';
 import { hasStatus, isTooLargeResourceVersion, KubeStatusError, statusFacts } from './errors.ts';
 import { formatApiVersion, getIn, isRecord, itemsOf, numberOf, own, textOf, type KubeObject } from './objects.ts';
 
@@ -183,7 +184,7 @@ export class Reflector<T> implements Service {
         timeoutMs: 60_000,
         ...(this.#options.impersonate === undefined ? {} : { impersonate: this.#options.impersonate }),
       });
-      const list: unknown = JSON.parse(response.body.toString('utf8'));
+      const list = parseJson(response.body, `the list of ${this.#path}`);
       for (const item of itemsOf(own(list, 'items'))) if (isRecord(item)) this.#put(item);
       const metadata = own(list, 'metadata');
       next = textOf(own(metadata, 'continue'));
@@ -365,7 +366,7 @@ class HandlerFailure extends FairleadError {
 }
 
 function parseEvent(line: Buffer): WatchEvent {
-  const value: unknown = JSON.parse(line.toString('utf8'));
+  const value = parseJson(line, 'a watch event');
   const type = textOf(own(value, 'type'));
   const object = own(value, 'object');
   if (type === undefined || !isRecord(object)) {
