@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import Value from 'typebox/value';
+import { Value } from 'typebox/value';
 import { sha256 } from '#base';
 import { DeliverySettings, type Application, type Delivery, type Release } from '#api';
 import type { TreeRow } from './render-tree.ts';

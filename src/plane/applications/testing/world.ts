@@ -99,7 +99,6 @@ export class World implements AsyncDisposable {
     });
     this.#stop = new AbortController();
     const { signal } = this.#stop;
-    this.sources.controller.listen?.((key) => this.engine.wake('sources', key), signal);
     this.#running = this.engine.run(signal).catch((error: unknown) => {
       if (!signal.aborted) throw error;
     });
