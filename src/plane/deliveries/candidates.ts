@@ -3,7 +3,6 @@ import {
   applyIdentity,
   areaOf,
   argumentsOf,
-  conditionOf,
   isReasonCode,
   reasonAreas,
   say,
@@ -107,10 +106,9 @@ function upstreamCandidates({ application, source, delivery }: DeliveryFacts): C
 const upstreamAreas: readonly ReasonArea[] = ['source', 'render', 'claim', 'hold'];
 
 function ownReason(object: NonNullable<DeliveryFacts['application' | 'source']>): Candidate | undefined {
-  const ready = conditionOf(object, 'Ready');
+  // Never its Ready condition: an Application sums up its Deliveries there, and both would quote each other for ever.
   const stored = object.status?.reason;
-  // An Application that merely sums up its Deliveries repeats their reasons: those are not its own.
-  const code = stored?.code ?? (ready?.status === 'False' ? ready.reason : undefined);
+  const code = stored?.code;
   if (code === undefined || !isReasonCode(code) || isDone(code) || code === 'FL_NO_TARGETS') return undefined;
   const area = areaOf(code);
   return upstreamAreas.includes(area) ? { area, code, args: stored?.args ?? {} } : undefined;

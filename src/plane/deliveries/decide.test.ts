@@ -40,6 +40,21 @@ test('applied and healthy for the wanted release is ready', () => {
   });
 });
 
+test('what an Application sums up of its deliveries is no reason for them', () => {
+  const application = makeApplication({
+    conditions: [
+      {
+        type: 'Ready',
+        status: 'False',
+        reason: 'FL_SOURCE_EMPTY',
+        message: 'as a delivery said before',
+        lastTransitionTime: NOW,
+      },
+    ],
+  });
+  assert.equal(verdict({ application }).code, 'FL_READY');
+});
+
 test('each area speaks before the next', () => {
   const broken: Partial<DeliveryFacts> = {
     application: makeApplication({
