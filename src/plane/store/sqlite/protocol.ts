@@ -51,10 +51,13 @@ export interface Request {
   readonly operation: Operation;
 }
 
-export type ToWriter =
+/** One thread may serve several databases (tests open many); `store` says which. */
+export type ToWriter = { readonly store: number } & (
+  | { readonly type: 'open'; readonly options: WriterOptions }
   | { readonly type: 'requests'; readonly requests: readonly Request[] }
   | { readonly type: 'limit'; readonly limit: number }
-  | { readonly type: 'close' };
+  | { readonly type: 'close' }
+);
 
 /** After one group: its outcomes, and where the log stands. */
 export interface GroupDone {
@@ -67,9 +70,14 @@ export interface GroupDone {
   readonly kinds: readonly string[];
 }
 
-export type FromWriter =
+export type WriterEvent =
   | { readonly type: 'ready'; readonly state: WriterState }
   | { readonly type: 'failed'; readonly error: PlainError }
   | { readonly type: 'compacted'; readonly oldest: number }
   | { readonly type: 'closed' }
   | GroupDone;
+
+export interface FromWriter {
+  readonly store: number;
+  readonly event: WriterEvent;
+}

@@ -1,94 +1,103 @@
-import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import { must } from '#base';
-import type { FromWriter, Request, ToWriter, WriterOptions } from './protocol.ts';
+import type { Request, ToWriter, WriterEvent } from './protocol.ts';
 import { plainError } from './sqlite-errors.ts';
 import { SqliteWriter } from './writer.ts';
 
 /**
- * The writer's thread. While one group waits for the disk, requests pile up in the port; the next group takes them all
+ * The writers' thread. While one group waits for the disk, requests pile up in the port; the next group takes them all
  * (up to a bound), so the more writers wait, the fewer fsyncs each of them costs.
  */
 const GROUP_REQUESTS = 256;
 const GROUP_BYTES = 16 * 1024 * 1024;
 
 const port = must(parentPort, 'this file runs in a worker thread');
-const queue: Request[] = [];
-let isClosing = false;
-let isScheduled = false;
+const hosts = new Map<number, WriterHost>();
 
-function post(message: FromWriter): void {
-  port.postMessage(message);
-}
+/** One database and what waits for it. */
+class WriterHost {
+  readonly #store: number;
+  readonly #writer: SqliteWriter;
+  readonly #queue: Request[] = [];
+  #nowMs: number;
+  #isClosing = false;
+  #isScheduled = false;
+  #isCompacting = false;
 
-function bytesOf(request: Request): number {
-  return request.operation.op === 'commit' ? request.operation.transaction.bytes : 0;
-}
-
-function nextGroup(): Request[] {
-  let bytes = 0;
-  let count = 0;
-  for (const request of queue) {
-    bytes += bytesOf(request);
-    if (count > 0 && bytes > GROUP_BYTES) break;
-    if (++count === GROUP_REQUESTS) break;
+  constructor(store: number, writer: SqliteWriter, nowMs: number) {
+    this.#store = store;
+    this.#writer = writer;
+    this.#nowMs = nowMs;
   }
-  return queue.splice(0, count);
+
+  take(message: ToWriter): void {
+    if (message.type === 'requests') this.#queue.push(...message.requests);
+    else if (message.type === 'limit') this.#writer.raiseLimit(message.limit);
+    else if (message.type === 'close') this.#isClosing = true;
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    setImmediate(() => this.#work());
+  }
+
+  #work(): void {
+    // What arrived while the last group was on its way to the disk.
+    drainPort();
+    this.#isScheduled = false;
+    const group = this.#nextGroup();
+    if (group.length > 0) {
+      this.#nowMs = group.at(-1)?.nowMs ?? this.#nowMs;
+      post(this.#store, this.#writer.run(group));
+    }
+    if (group.length > 0 || this.#isCompacting) {
+      const compacted = this.#writer.compact(this.#nowMs);
+      if (compacted.didCompact) post(this.#store, { type: 'compacted', oldest: compacted.oldest });
+      this.#isCompacting = compacted.more;
+    }
+    if (this.#isClosing && this.#queue.length === 0) {
+      hosts.delete(this.#store);
+      this.#writer.close();
+      post(this.#store, { type: 'closed' });
+    } else if (this.#queue.length > 0 || this.#isCompacting) this.#schedule();
+  }
+
+  #nextGroup(): Request[] {
+    let bytes = 0;
+    let count = 0;
+    for (const { operation } of this.#queue) {
+      bytes += operation.op === 'commit' ? operation.transaction.bytes : 0;
+      if (count > 0 && bytes > GROUP_BYTES) break;
+      if (++count === GROUP_REQUESTS) break;
+    }
+    return this.#queue.splice(0, count);
+  }
 }
 
-function take(writer: SqliteWriter, message: ToWriter): void {
-  if (message.type === 'requests') queue.push(...message.requests);
-  else if (message.type === 'limit') writer.raiseLimit(message.limit);
-  else isClosing = true;
+function post(store: number, event: WriterEvent): void {
+  port.postMessage({ store, event });
 }
 
-function work(writer: SqliteWriter): void {
-  isScheduled = false;
-  // What arrived while the last group was on its way to the disk.
-  for (let more = receiveMessageOnPort(port); more !== undefined; more = receiveMessageOnPort(port)) {
-    take(writer, more.message as ToWriter);
-  }
-  const group = nextGroup();
-  let more = false;
-  if (group.length > 0) {
-    const done = writer.run(group);
-    post(done);
-    const nowMs = group.at(-1)?.nowMs ?? 0;
-    const compacted = writer.compact(nowMs);
-    if (compacted.oldest !== done.oldest) post({ type: 'compacted', oldest: compacted.oldest });
-    more = compacted.more;
-    lastNowMs = nowMs;
-  } else if (isCompacting) {
-    const compacted = writer.compact(lastNowMs);
-    post({ type: 'compacted', oldest: compacted.oldest });
-    more = compacted.more;
-  }
-  isCompacting = more;
-  if (isClosing && queue.length === 0) {
-    writer.close();
-    post({ type: 'closed' });
-    port.close();
+function drainPort(): void {
+  // Sent by writer-client.ts.
+  for (let next = receiveMessageOnPort(port); next !== undefined; next = receiveMessageOnPort(port))
+    receive(next.message as ToWriter);
+}
+
+function receive(message: ToWriter): void {
+  if (message.type !== 'open') {
+    hosts.get(message.store)?.take(message);
     return;
   }
-  if (queue.length > 0 || isCompacting) schedule(writer);
+  try {
+    const writer = new SqliteWriter(message.options);
+    hosts.set(message.store, new WriterHost(message.store, writer, message.options.nowMs));
+    post(message.store, { type: 'ready', state: writer.state() });
+  } catch (error) {
+    post(message.store, { type: 'failed', error: plainError(error) });
+  }
 }
 
-let lastNowMs = 0;
-let isCompacting = false;
-
-function schedule(writer: SqliteWriter): void {
-  if (isScheduled) return;
-  isScheduled = true;
-  setImmediate(work, writer);
-}
-
-try {
-  const writer = new SqliteWriter(workerData as WriterOptions);
-  port.on('message', (message: ToWriter) => {
-    take(writer, message);
-    if (!isScheduled) work(writer);
-  });
-  post({ type: 'ready', state: writer.state() });
-} catch (error) {
-  post({ type: 'failed', error: plainError(error) });
-  port.close();
-}
+port.on('message', receive);

@@ -379,15 +379,16 @@ export class SqliteWriter {
   }
 
   /**
-   * Drops the oldest commits of the change log while it is over its bounds, a few ms of work at a time. Whether more is to
-   * do; never throws for a full disk (the log just stays longer).
+   * Drops the oldest commits of the change log while it is over its bounds, a few ms of work at a time. `more`: call again.
+   * Never throws for a full disk (the log just stays longer).
    */
-  compact(nowMs: number): { readonly oldest: number; readonly more: boolean } {
+  compact(nowMs: number): { readonly oldest: number; readonly didCompact: boolean; readonly more: boolean } {
+    const nothing = { oldest: this.#oldest, didCompact: false, more: false };
     const isOver = this.#counters.logBytes > this.#options.logMaxBytes;
     const first = this.#sql('SELECT at FROM changes ORDER BY revision LIMIT 1').get();
-    if (first === undefined) return { oldest: this.#oldest, more: false };
+    if (first === undefined) return nothing;
     const horizon = nowMs - this.#options.logMaxAgeMs;
-    if (!isOver && Number(first['at']) >= horizon) return { oldest: this.#oldest, more: false };
+    if (!isOver && Number(first['at']) >= horizon) return nothing;
     const rows = this.#sql('SELECT last, at, bytes FROM changes ORDER BY revision LIMIT ?').all(COMPACT_ROWS);
     let upTo = this.#oldest;
     let left = this.#counters.logBytes;
@@ -408,9 +409,9 @@ export class SqliteWriter {
     } catch (error) {
       if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
       if (environmentError(error, this.#options.path) === undefined) throw error;
-      return { oldest: this.#oldest, more: false };
+      return nothing;
     }
-    return { oldest: this.#oldest, more: true };
+    return { oldest: this.#oldest, didCompact: true, more: true };
   }
 
   close(): void {
