@@ -9,7 +9,12 @@ import type { RenderError } from './types.ts';
 
 let renderer: Renderer;
 before(async () => {
-  renderer = await createRenderer({ wasmPath: await builtModule(), log: silentLog });
+  // Other tests watch the clock; these ask for the right words, on machines as busy as they come.
+  renderer = await createRenderer({
+    wasmPath: await builtModule(),
+    log: silentLog,
+    limits: { deadlineMs: 120_000, startMs: 120_000 },
+  });
 });
 after(() => renderer.stop());
 
@@ -54,7 +59,7 @@ const limits: readonly (readonly [string, string, string, readonly string[], num
     4_194_304,
   ],
   ['H17 a long JSON document', 'a.json', `\n{"a": "${'x'.repeat(5_000_000)}"}`, ['a.json:1 document-size'], 4_194_304],
-  ['H17 three million values', 'a.json', `{"a": [${'1,'.repeat(1_500_000)}1]}`, ['a.json:1 value-count'], 500_000],
+  ['H17 a million values', 'a.json', `{"a": [${'1,'.repeat(1_000_000)}1]}`, ['a.json:1 value-count'], 200_000],
   ['H23 object over 1.5 MB', 'a.yaml', object(`data: {a: ${'x'.repeat(1_500_000)}}`), ['a.yaml:1 object-size'], 1_500_000],
   [
     'H23 a name of 300 characters',

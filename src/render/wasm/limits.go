@@ -5,7 +5,7 @@ const (
 	maxDepth         = 100       // nesting of one document; deeper than any known CRD by a factor of three
 	maxDocuments     = 5_000     // per file
 	maxDocumentBytes = 4 << 20   // one YAML or JSON document; its object may have 1.5 MB
-	maxJSONValues    = 500_000   // per JSON file; a value costs some hundred bytes while it is parsed
+	maxJSONValues    = 200_000   // per JSON file; a value costs some hundred bytes while it is parsed
 	maxObjects       = 20_000    // per render
 	maxObjectBytes   = 1_500_000 // etcd refuses more than 1.5 MiB per request
 	maxOutputBytes   = 32 << 20  // all canonical bytes together
