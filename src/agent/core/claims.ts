@@ -21,6 +21,14 @@ export function isListedElsewhere(state: AgentState, app: AppState, key: ObjectK
   return false;
 }
 
+/** Whether another application that lists the object has applied it: then it carries that one's marks. */
+export function isTakenElsewhere(state: AgentState, app: AppState, key: ObjectKey): boolean {
+  for (const other of state.apps.values()) {
+    if (other.key !== app.key && other.wanted !== undefined && other.objects.get(key)?.status === 'applied') return true;
+  }
+  return false;
+}
+
 /** Whether the content of every wanted application is known: before that nothing is deleted. */
 export function areAllPlanned(state: AgentState): boolean {
   return (state.document?.applications ?? []).every((wanted) => {

@@ -13,7 +13,8 @@ import {
   type Transition,
 } from './app.ts';
 import { withinBudget } from './budget.ts';
-import { areAllPlanned, isListedElsewhere } from './claims.ts';
+import { isAbout } from './retirement.ts';
+import { areAllPlanned, isListedElsewhere, isTakenElsewhere } from './claims.ts';
 import { dueCorrections } from './corrections.ts';
 import type { AppRecord, AppState, InventoryItem, ObjectKey, ObjectState } from './model.ts';
 
@@ -63,7 +64,7 @@ export function drive(app: AppState, context: Context): Transition {
 /** Starts over for what is wanted now. Earlier results of the same objects are kept where they still count. */
 function begin(app: AppState, context: Context): AppState {
   // Whatever was applied is compared anew: settings may have changed what it should be.
-  const objects = new Map([...app.objects].map(([key, one]): [ObjectKey, ObjectState] => [key, { ...one, status: 'pending' }]));
+  const objects = new Map([...app.objects].map(([key, one]): [ObjectKey, ObjectState] => [key, pendingAgain(one)]));
   const fresh: AppState = {
     ...app,
     objects,
@@ -91,6 +92,11 @@ function begin(app: AppState, context: Context): AppState {
   return moveTo(idle, { at: app.record === undefined ? 'absent' : 'orphaned' });
 }
 
+function pendingAgain(one: ObjectState): ObjectState {
+  const { reason, retryAt: _r, awaitsKind: _a, ...rest } = one;
+  return { ...rest, ...(one.status === 'failed' || reason === undefined ? {} : { reason }), status: 'pending' };
+}
+
 /** Before the first write: whatever may come to exist is in the inventory. */
 function driveRecording(app: AppState, context: Context): Transition {
   const { wanted, plan } = app;
@@ -101,7 +107,7 @@ function driveRecording(app: AppState, context: Context): Transition {
   let isNew = app.record === undefined || app.record.uid !== wanted.uid;
   for (const one of app.objects.values()) {
     // An object that another application holds must not become deletable by us.
-    if (one.reason?.code === 'FL_CLAIM_CONFLICT') continue;
+    if (one.status === 'failed' && one.reason?.code === 'FL_CLAIM_CONFLICT') continue;
     if (inventory.get(one.object.key)?.version === one.object.id.version) continue;
     inventory.set(one.object.key, { version: one.object.id.version });
     isNew = true;
@@ -243,7 +249,9 @@ function inPruneOrder(keys: readonly ObjectKey[], record: AppRecord): { readonly
 function driveFinishing(app: AppState, context: Context): Transition {
   const { wanted, plan, record } = app;
   if (wanted === undefined || plan === undefined || record === undefined) return { app };
-  const inventory = new Map([...record.inventory].filter(([key]) => plan.keys.has(key) || app.kept.has(key)));
+  const inventory = new Map(
+    [...record.inventory].filter(([key]) => plan.keys.has(key) || app.kept.has(key) || isMoving(app, key, context)),
+  );
   const held = record.applied;
   const isHeld = held !== undefined && held.release === wanted.release && held.bundle === wanted.bundle;
   const applied = isHeld
@@ -258,9 +266,23 @@ function driveFinishing(app: AppState, context: Context): Transition {
   return start({ ...settling, record: next }, { type: 'store', app: app.key, record: next, events: [] }, events);
 }
 
+/** It passes over to another application, which does not have it yet: until then it is in our inventory. */
+function isMoving(app: AppState, key: ObjectKey, { state }: Context): boolean {
+  return isListedElsewhere(state, app, key) && !isTakenElsewhere(state, app, key);
+}
+
+/** Whether something that was to pass over was taken, or is not wanted there any more. */
+function hasMovedOn(app: AppState, context: Context): boolean {
+  const { plan, record } = app;
+  if (plan === undefined || record === undefined || record.inventory.size <= plan.keys.size + app.kept.size) return false;
+  if (!areAllPlanned(context.state)) return false;
+  return [...record.inventory.keys()].some((key) => !plan.keys.has(key) && !app.kept.has(key) && !isMoving(app, key, context));
+}
+
 function driveHeld(app: AppState, context: Context): Transition {
   const failed = firstFailure(app);
   if (failed !== undefined) return { app: afterApplying(app, context) };
+  if (hasMovedOn(app, context)) return { app: moveTo(app, { at: 'pruning', since: context.at, polls: 0, nextAt: 0 }) };
   if (app.step.at === 'settling' && isHealthy(app)) {
     return { app: moveTo({ ...app, times: { ...app.times, healthyAt: rfc3339(context.at) } }, { at: 'steady' }) };
   }
@@ -302,7 +324,7 @@ function driveBlocked(app: AppState, context: Context): Transition {
 function driveRetiring(app: AppState, context: Context): Transition {
   const { retire, record, step } = app;
   if (retire === undefined || step.at !== 'retiring') return { app };
-  if (record === undefined || record.uid !== retire.uid) return { app: moveTo(app, { at: 'forgetting' }) };
+  if (record === undefined || !isAbout(retire, record)) return { app: moveTo(app, { at: 'forgetting' }) };
   const left = [...record.inventory.keys()].filter((key) => !app.kept.has(key));
   if (left.length === 0) return { app: moveTo(app, { at: 'forgetting' }) };
   const remove = (mode: 'delete' | 'orphan', keys: readonly ObjectKey[]): Transition =>
@@ -327,7 +349,11 @@ function driveRetiring(app: AppState, context: Context): Transition {
   }
   if (!areAllPlanned(context.state)) return { app };
   const doomed = left.filter((key) => !isListedElsewhere(context.state, app, key));
-  if (doomed.length === 0) return { app: moveTo(app, { at: 'forgetting' }) };
+  if (doomed.length === 0) {
+    // Wanted by another application that has not taken it yet: let go of, so that it finds it free.
+    const moving = left.filter((key) => !isTakenElsewhere(context.state, app, key));
+    return moving.length === 0 ? { app: moveTo(app, { at: 'forgetting' }) } : remove('orphan', moving);
+  }
   const verdict = withinBudget(context, app, {
     candidates: doomed,
     total: record.inventory.size,
@@ -347,20 +373,15 @@ function forget(app: AppState, context: Context): Transition {
   if (retire === undefined) return { app: moveTo(app, { at: 'absent' }) };
   const result = retire.mode === 'Orphan' ? ('orphaned' as const) : ('deleted' as const);
   const objects = app.counts.deleted;
-  const isOurs = app.record === undefined || app.record.uid === retire.uid;
+  const isOurs = app.record === undefined || isAbout(retire, app.record);
   const events: Happening[] =
     app.record === undefined
       ? []
       : [{ type: 'Normal', reason: why(context, 'FL_RETIRED', { application: app.name, objects, result }) }];
+  const retired = { id: retire.id, record: { result, objects } };
   return start(
-    app,
-    {
-      type: 'store',
-      app: app.key,
-      record: isOurs ? undefined : app.record,
-      retired: { id: retire.id, record: { result, objects } },
-      events: [],
-    },
+    moveTo(app, { at: 'forgetting', writing: { ...retired, isOurs } }),
+    { type: 'store', app: app.key, record: isOurs ? undefined : app.record, retired, events: [] },
     events,
   );
 }

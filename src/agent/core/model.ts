@@ -93,7 +93,11 @@ export type Step =
   | { readonly at: 'steady' }
   | { readonly at: 'blocked'; readonly reason: Reason; readonly retryAt: number; readonly resume: Resume }
   | { readonly at: 'retiring'; readonly polls: number; readonly nextAt: number }
-  | { readonly at: 'forgetting' }
+  /** `writing`: what the write under way says, whatever is asked for meanwhile. */
+  | {
+      readonly at: 'forgetting';
+      readonly writing?: { readonly id: string; readonly record: RetiredRecord; readonly isOurs: boolean };
+    }
   | { readonly at: 'absent' }
   /** No document names it and none retires it: kept. */
   | { readonly at: 'orphaned' };

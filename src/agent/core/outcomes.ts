@@ -25,6 +25,8 @@ const MAX_ADOPTION_EVENTS = 10;
 export function takeOutcome(app: AppState, outcome: Outcome, context: Context): Taken {
   const { busy, ...rest } = app;
   const idle: AppState = rest;
+  // What is wanted has changed meanwhile: an answer about what was wanted before must not pass for one about what is now.
+  if (app.isStale && (outcome.type === 'fetched' || outcome.type === 'planned' || outcome.type === 'failed')) return plain(idle);
   switch (outcome.type) {
     case 'fetched':
       return plain(
@@ -51,7 +53,7 @@ function plain(app: AppState): Taken {
 }
 
 function forgotten(app: AppState): AppState {
-  if (app.record !== undefined && app.retire !== undefined && app.record.uid !== app.retire.uid)
+  if (app.step.at === 'forgetting' && app.step.writing?.isOurs === false && app.record !== undefined)
     return moveTo(app, { at: 'orphaned' });
   const { record: _gone, ...rest } = app;
   return moveTo(rest, { at: 'absent' });

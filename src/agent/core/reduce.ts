@@ -16,6 +16,7 @@ import type {
   Signal,
 } from './model.ts';
 import { kindsChanged, takeOutcome } from './outcomes.ts';
+import { isAbout } from './retirement.ts';
 
 export const MAX_OUTBOX = 1000;
 
@@ -162,7 +163,8 @@ function assign(before: AgentState, document: DesiredState, found?: ReadonlyMap<
   for (const one of document.retire) {
     const key = appKey(one.project, one.application);
     // Of several for one name the one about what we hold counts first; the others follow when it is done.
-    const holds = apps.get(key)?.record?.uid === one.uid;
+    const held = apps.get(key)?.record;
+    const holds = held !== undefined && isAbout(one, held);
     if (!before.retired.has(one.id) && (holds || !retire.has(key))) retire.set(key, one);
   }
   for (const one of [...document.applications, ...document.retire.map((r) => ({ project: r.project, name: r.application }))]) {
@@ -197,7 +199,8 @@ function assign(before: AgentState, document: DesiredState, found?: ReadonlyMap<
     const known = before.retired.get(one.id);
     const app = apps.get(appKey(one.project, one.application));
     if (known !== undefined) retired.set(one.id, known);
-    else if (app?.retire?.id !== one.id && app?.record?.uid !== one.uid) retired.set(one.id, { result: 'orphaned', objects: 0 });
+    else if (app?.retire?.id !== one.id && (app?.record === undefined || !isAbout(one, app.record)))
+      retired.set(one.id, { result: 'orphaned', objects: 0 });
     else if (app.wanted !== undefined) retired.set(one.id, { result: 'orphaned', objects: 0 });
   }
   return { state: { ...before, apps, retired }, commands };
@@ -215,9 +218,8 @@ function rebuilt(
 }
 
 function withRetired(state: AgentState, app: AppState): AgentState {
-  if (app.step.at !== 'forgetting' || app.retire === undefined) return state;
-  const result = app.retire.mode === 'Orphan' ? ('orphaned' as const) : ('deleted' as const);
-  return { ...state, retired: new Map(state.retired).set(app.retire.id, { result, objects: app.counts.deleted }) };
+  const writing = app.step.at === 'forgetting' ? app.step.writing : undefined;
+  return writing === undefined ? state : { ...state, retired: new Map(state.retired).set(writing.id, writing.record) };
 }
 
 /** Takes in what the watches saw of objects that were applied; of others an apply is on its way anyway. */

@@ -11,7 +11,8 @@ export function deliveryReports(state: AgentState, at: number): DeliveryReport[]
   const reports: DeliveryReport[] = [];
   for (const app of state.apps.values()) {
     if (app.wanted !== undefined) reports.push(deliveryReport(app, { state, at, random: 0 }));
-    else if (app.retire !== undefined && app.record !== undefined) reports.push(retiringReport(app, { state, at, random: 0 }));
+    else if (app.retire !== undefined && app.record?.applied !== undefined)
+      reports.push(retiringReport(app, { state, at, random: 0 }));
   }
   return reports.sort((a, b) => (`${a.project}/${a.application}` < `${b.project}/${b.application}` ? -1 : 1));
 }

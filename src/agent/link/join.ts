@@ -103,8 +103,8 @@ export async function returnToPlane(
     readonly facts: Readonly<Record<string, string>>;
   },
   signal: AbortSignal,
-): Promise<void> {
-  await options.plane.call({
+): Promise<Partial<JoinResponse>> {
+  const answer = await options.plane.call({
     method: 'POST',
     path: '/agent/v1/return',
     body: {
@@ -119,4 +119,5 @@ export async function returnToPlane(
     maxResponseBytes: MAX_BYTES,
     signal,
   });
+  return JSON.parse(answer.toString('utf8')) as Partial<JoinResponse>; // what counts in it is signed
 }

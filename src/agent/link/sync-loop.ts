@@ -1,4 +1,5 @@
 import {
+  agentRefusals,
   CAPABILITY,
   reason,
   type DesiredPosition,
@@ -35,7 +36,8 @@ export interface SyncOptions {
   readonly onResync: () => void;
   /** The plane does not know this agent: show it the receipt. */
   readonly onUnknown: (signal: AbortSignal) => Promise<void>;
-  readonly onDetached: () => void;
+  /** Between two questions to a plane that has let go of this agent. Default ten minutes. */
+  readonly dismissedMs?: number;
   /** First wait that is asked for, ms. Default 50,000. */
   readonly firstWaitMs?: number;
 }
@@ -43,13 +45,16 @@ export interface SyncOptions {
 const MIN_WAIT_MS = 5000;
 const MAX_WAIT_MS = 285_000;
 const MAX_RESPONSE_BYTES = 32 * 1024 * 1024;
+const WORTH_CORRECTING_MS = 1000;
+const DISMISSED_MS = 600_000;
 const BACKOFF = { baseMs: 500, maxMs: 30_000 };
 
-/** Asks the plane again and again for what should be. Ends when the plane says that this agent is detached. */
+/** Asks the plane again and again for what should be. A plane that has let go of this agent is asked seldom. */
 export class SyncLoop {
   readonly #options: SyncOptions;
   #waitMs: number;
   #mustProve = false;
+  #dismissed = '';
   #factsToSend: Readonly<Record<string, string>> | undefined;
   /** Last contact with a plane that is live: a head for our own question, or a new document. Ms, or undefined. */
   lastContactAt: number | undefined;
@@ -69,19 +74,24 @@ export class SyncLoop {
         const retryAfterMs = await this.#ask(signal);
         if (failures > 0) log.info({ failures }, 'the plane answers again');
         failures = 0;
+        this.#dismissed = '';
         if (retryAfterMs > 0) await clock.sleep(jittered(retryAfterMs, 0.1, rng), signal).catch(() => undefined);
       } catch (error) {
         if (signal.aborted) return;
-        if (error instanceof PlaneError && error.problem === 'FL_AGENT_DETACHED') {
-          log.error(
-            { error: error.message },
-            'this cluster was detached from its plane: what is there stays, nothing new is fetched',
-          );
-          this.#options.onDetached();
-          return;
-        }
         failures += 1;
-        if (error instanceof PlaneError && (error.status === 401 || error.status === 404)) {
+        const problem = error instanceof PlaneError ? error.problem : '';
+        if (problem === agentRefusals.detached || problem === agentRefusals.replaced || problem === agentRefusals.old) {
+          if (this.#dismissed !== problem) {
+            log.error(
+              { error: messageOf(error), code: problem },
+              'the plane has let go of this agent: what is there stays and is kept, nothing new is fetched',
+            );
+          }
+          this.#dismissed = problem;
+          await clock.sleep(jittered(this.#options.dismissedMs ?? DISMISSED_MS, 0.2, rng), signal).catch(() => undefined);
+          continue;
+        }
+        if (problem === agentRefusals.unknown || (error instanceof PlaneError && error.status === 404)) {
           await this.#options.onUnknown(signal).catch((cause: unknown) => {
             log.warn({ error: messageOf(cause) }, 'the plane does not know this agent, nor its receipt');
           });
@@ -128,7 +138,7 @@ export class SyncLoop {
     this.#factsToSend = undefined;
     const response = JSON.parse(answer.toString('utf8')) as SyncResponse; // what counts in it is signed
     this.#mustProve = response.need === 'held';
-    if (response.keySet !== undefined) await this.#takeKeySet(response.keySet);
+    if (response.keySet !== undefined) await this.takeKeySet(response.keySet);
     if (response.resync === true) this.#options.onResync();
     const pauseMs = Math.min(Math.max(response.retryAfterMs ?? 0, 0), 3_600_000);
     if (response.desired !== undefined) {
@@ -141,7 +151,7 @@ export class SyncLoop {
     return pauseMs;
   }
 
-  async #takeKeySet(envelope: Envelope): Promise<void> {
+  async takeKeySet(envelope: Envelope): Promise<void> {
     const next = verifyKeySet(envelope, this.#options.rootHash, this.#options.keySet());
     if (next.version > this.#options.keySet().version) await this.#options.onKeySet(envelope, next);
   }
@@ -168,7 +178,9 @@ export class SyncLoop {
     const trust = { planeId: credentials.planeId, cluster: credentials.cluster, keySet: keySet() };
     try {
       const head = verifyHead(envelope, trust, nonce);
-      plane.clockOffsetMs = head.time - clock.now();
+      // `clock` is the plane's as we know it: what is left is what we did not know.
+      const errorMs = head.time - clock.now();
+      if (Math.abs(errorMs) > WORTH_CORRECTING_MS) plane.clockOffsetMs += errorMs;
       this.lastContactAt = clock.now();
       // It was held for as long as we asked, and arrived: longer may work, too.
       if (askedMs > 0) this.#waitMs = Math.min(MAX_WAIT_MS, this.#waitMs * 1.5);

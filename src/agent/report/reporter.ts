@@ -1,5 +1,5 @@
-import type { DeliveryReport, ReportRequest, ReportResponse, WireReason } from '#api';
-import { fullJitter, FairleadError, messageOf, sha256, type Clock, type Log, type Rng } from '#base';
+import { reportDigest, stateDigestOf, type DeliveryReport, type ReportRequest, type ReportResponse, type WireReason } from '#api';
+import { fullJitter, FairleadError, messageOf, type Clock, type Log, type Rng } from '#base';
 import { deepEqual, formatId } from '#kube';
 import type { AgentState } from '../core/model.ts';
 import { deliveryReports, orphans } from '../core/view.ts';
@@ -22,6 +22,8 @@ const MIN_GAP_MS = 300;
 const QUIET_MS = 60;
 const MAX_EVENTS = 200;
 const MAX_DELIVERIES = 2000;
+/** Problems of all deliveries together: the plane takes 4 MiB. */
+const MAX_PROBLEMS = 1500;
 
 /** Tells the plane what is: the newest state of each delivery, and every event once. Nothing new, no report. */
 export class Reporter {
@@ -98,9 +100,11 @@ export class Reporter {
   #compose(): ReportRequest | undefined {
     const state = this.#options.state();
     const next = new Map<string, DeliveryReport>();
-    for (const report of deliveryReports(state, this.#options.clock.now())) {
+    const reports = deliveryReports(state, this.#options.clock.now());
+    const most = Math.max(1, Math.floor(MAX_PROBLEMS / Math.max(1, reports.length)));
+    for (const report of reports) {
       const key = `${report.project}/${report.application}`;
-      next.set(key, steady(report, this.#current.get(key)));
+      next.set(key, steady({ ...report, problems: report.problems.slice(0, most) }, this.#current.get(key)));
     }
     this.#current = next;
     const changed = [...next].filter(([key, report]) => this.#isFull || !deepEqual(this.#told.get(key), report));
@@ -125,7 +129,7 @@ export class Reporter {
       ...(state.position === undefined ? {} : { held: state.position }),
       full: isFull,
       deliveries,
-      stateDigest: stateDigest([...next.values()]),
+      stateDigest: stateDigestOf(new Map([...next].map(([key, report]) => [key, reportDigest(report)]))),
       ...rest,
       events,
       gap: state.gap,
@@ -158,11 +162,6 @@ export class Reporter {
     if (response.resync === true) this.resync();
     return typeof response.retryAfterMs === 'number' ? Math.min(response.retryAfterMs, 600_000) : 0;
   }
-}
-
-/** sha256 over the digests of the reports in order of project and application, one per line. */
-export function stateDigest(reports: readonly DeliveryReport[]): string {
-  return sha256(reports.map((report) => `${sha256(JSON.stringify(report))}\n`).join(''));
 }
 
 /** The same sentence keeps the time when it was first said. */

@@ -109,10 +109,9 @@ export class Interpreter {
       case 'store': {
         const retired = new Map(this.#options.state().retired);
         if (command.retired !== undefined) retired.set(command.retired.id, command.retired.record);
-        const { outbox, gap } = this.#options.state();
         await store.setRecord(command.app, command.record, {
           ...(command.retired === undefined ? {} : { retired }),
-          ...(command.events.length === 0 ? {} : { outbox: { events: [...outbox, ...command.events], gap } }),
+          events: command.events,
         });
         return { type: 'stored' };
       }

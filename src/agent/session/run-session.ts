@@ -47,7 +47,13 @@ const CLEANUP_DELAY_MS = 60_000;
 
 /** The agent's life while it holds the lease, from what is durable until the signal aborts. Rejects when it must begin anew. */
 export async function runSession(options: SessionOptions): Promise<void> {
-  const { store, membership, plane, clock, rng, log, boot } = options;
+  const { store, membership, plane, rng, log, boot } = options;
+  // Whatever is told or compared with the plane is by its clock.
+  const clock: Clock = {
+    now: () => options.clock.now() + plane.clockOffsetMs,
+    monotonic: () => options.clock.monotonic(),
+    sleep: (ms, at) => options.clock.sleep(ms, at),
+  };
   const controller = childController(options.signal);
   const { signal } = controller;
   let failure: unknown;
@@ -167,11 +173,14 @@ export async function runSession(options: SessionOptions): Promise<void> {
     onUnknown: async (at) => {
       const desired = store.held()?.envelope;
       const facts = await readFacts(options.client, options.mapper).catch(() => ({}));
-      await returnToPlane({ plane, credentials, receipt: membership.receipt, desired, version: options.version, facts }, at);
+      const answer = await returnToPlane(
+        { plane, credentials, receipt: membership.receipt, desired, version: options.version, facts },
+        at,
+      );
+      if (answer.keySet !== undefined) await sync.takeKeySet(answer.keySet);
       log.info({ plane: plane.url }, 'came back to the plane by the receipt');
       reporter.resync();
     },
-    onDetached: () => undefined,
     ...(options.firstWaitMs === undefined ? {} : { firstWaitMs: options.firstWaitMs }),
   });
 
@@ -186,7 +195,7 @@ export async function runSession(options: SessionOptions): Promise<void> {
 
   await supervise(
     [
-      { id: 'sync', run: async (at) => untilAborted(await sync.run(at), at) },
+      { id: 'sync', run: (at) => sync.run(at) },
       { id: 'report', run: (at) => reporter.run(at) },
     ],
     signal,
@@ -197,12 +206,6 @@ export async function runSession(options: SessionOptions): Promise<void> {
     .flush(mailbox.state)
     .catch((error: unknown) => log.debug({ error: messageOf(error) }, 'the outbox could not be written'));
   if (failure !== undefined) throw failure;
-}
-
-/** A detached agent asks no more; it goes on keeping what is there. */
-function untilAborted(_ended: void, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 }
 
 const refusals = ['FL_DOCUMENT_SIGNATURE', 'FL_DOCUMENT_OLD', 'FL_DOCUMENT_FOREIGN', 'FL_DOCUMENT_CRITICAL'] as const;
@@ -257,10 +260,9 @@ class Housekeeping {
 
   async flush(state: AgentState): Promise<void> {
     const outbox = { events: state.outbox, gap: state.gap };
-    const next = fingerprint(outbox);
-    if (next === this.#written || next === fingerprint(this.#store.outbox())) return;
-    await this.#store.setOutbox(outbox);
-    this.#written = next;
+    const pending = [...state.apps.values()].flatMap((app) => app.pendingEvents ?? []).map((event) => event.id);
+    this.#written = fingerprint(outbox);
+    await this.#store.setOutbox(outbox, new Set(pending));
   }
 
   /** While a release is on its way its predecessor's content is kept. */

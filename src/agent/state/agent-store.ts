@@ -28,7 +28,7 @@ interface StoredRecord extends Omit<AppRecord, 'inventory'> {
 
 /**
  * The agent's memory, typed. Keys: `keys`, `membership`, `desired` (the envelope: document and floor in one), `app/…`,
- * `retired`, `outbox`, `bundle/<digest>`, `object/<digest>`. Sealed objects are stored as they came.
+ * `retired`, `event/…`, `gap`, `bundle/<digest>`, `object/<digest>`. Sealed objects are stored as they came.
  */
 export class AgentStore {
   readonly #store: StateStore;
@@ -85,18 +85,37 @@ export class AgentStore {
   }
 
   outbox(): Outbox {
-    return (this.#json('outbox') as Outbox | undefined) ?? { events: [], gap: 0 };
+    const events = this.#store.keys('event/').flatMap((key) => (this.#json(key) as AgentEvent | undefined) ?? []);
+    events.sort((a, b) => (a.at === b.at ? numberOf(a) - numberOf(b) : a.at < b.at ? -1 : 1));
+    return { events, gap: this.gap() };
   }
 
-  async setOutbox(outbox: Outbox): Promise<void> {
-    await this.#put({ outbox });
+  /**
+   * Brings the stored outbox up to this one. Each event is a value of its own, because some become durable with a record:
+   * those of writes that are still under way (`pending`) are left as they are.
+   */
+  async setOutbox(outbox: Outbox, pending: ReadonlySet<string>): Promise<void> {
+    const changes = new Map<string, Uint8Array | undefined>();
+    const keep = new Set(outbox.events.map((event) => `event/${event.id}`));
+    for (const key of this.#store.keys('event/')) if (!keep.has(key) && !pending.has(key.slice(6))) changes.set(key, undefined);
+    for (const event of outbox.events) {
+      if (this.#store.get(`event/${event.id}`) === undefined)
+        changes.set(`event/${event.id}`, Buffer.from(JSON.stringify(event)));
+    }
+    if (this.gap() !== outbox.gap) changes.set('gap', Buffer.from(JSON.stringify(outbox.gap)));
+    await this.#store.commit(changes);
+  }
+
+  gap(): number {
+    const stored = this.#json('gap');
+    return typeof stored === 'number' ? stored : 0;
   }
 
   /** One write: the record (undefined: gone), what was retired with it, and what is to be said about it. */
   async setRecord(
     app: string,
     record: AppRecord | undefined,
-    also: { readonly retired?: ReadonlyMap<string, RetiredRecord>; readonly outbox?: Outbox },
+    also: { readonly retired?: ReadonlyMap<string, RetiredRecord>; readonly events?: readonly AgentEvent[] },
   ): Promise<void> {
     const stored: StoredRecord | undefined =
       record === undefined
@@ -105,7 +124,7 @@ export class AgentStore {
     await this.#put({
       [`app/${app}`]: stored,
       ...(also.retired === undefined ? {} : { retired: Object.fromEntries(also.retired) }),
-      ...(also.outbox === undefined ? {} : { outbox: also.outbox }),
+      ...Object.fromEntries((also.events ?? []).map((event) => [`event/${event.id}`, event])),
     });
   }
 
@@ -168,6 +187,11 @@ export class AgentStore {
       });
     }
   }
+}
+
+/** Events of one start are numbered. */
+function numberOf(event: AgentEvent): number {
+  return Number(event.id.slice(event.id.lastIndexOf('-') + 1));
 }
 
 function encode(value: unknown): Uint8Array | undefined {
