@@ -25,6 +25,8 @@ export async function waitFor<T>(
       const value = await probe();
       if (value !== undefined && value !== false) return value;
     } catch (error) {
+      // A mistake in the probe itself never becomes right by waiting.
+      if (error instanceof ReferenceError || error instanceof SyntaxError) throw error;
       last = messageOf(error);
     }
     if (clock.monotonic() >= deadline) {

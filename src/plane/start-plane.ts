@@ -14,6 +14,7 @@ import { createClusters, createEnroll } from './clusters/index.ts';
 import { credentialAdmission, decryptCredential } from './credential-admission.ts';
 import { createDeliveries, deliveryAdmission, readFacts, ReleaseHeads, why } from './deliveries/index.ts';
 import { adminKubeconfig } from './kubeconfig.ts';
+import { createSelf } from './self/index.ts';
 import { createSources } from './sources/index.ts';
 import { doorbells, FleetIndex, viewsRoutes } from './views/index.ts';
 
@@ -117,6 +118,7 @@ export async function startPlane(options: PlaneOptions): Promise<Plane> {
         derive: (purpose, ...parts) => keys.derive(purpose, ...parts),
         log,
       }),
+      createSelf({ clientFor: (actor) => kubeApi.client(actor), log }),
       ...createClusters({ live: agents.live, newUid }),
       ...agents.controllers,
       ...createDeliveries({ live: agents.live, newUid, frozen }),
