@@ -115,13 +115,18 @@ class StepGate {
     return result;
   }
 
-  /** The dead hold no timers. */
+  /** The dead hold no timers, and never wake up. */
   guardClock(clock: Clock): Clock {
     return {
       now: () => clock.now(),
       monotonic: () => clock.monotonic(),
       sleep: (ms, signal) =>
-        clock.sleep(ms, signal === undefined ? this.#dead.signal : AbortSignal.any([signal, this.#dead.signal])),
+        new Promise((resolve, reject) => {
+          const ended = signal === undefined ? this.#dead.signal : AbortSignal.any([signal, this.#dead.signal]);
+          clock.sleep(ms, ended).then(resolve, (error: unknown) => {
+            if (!this.isDead) reject(error);
+          });
+        }),
     };
   }
 
