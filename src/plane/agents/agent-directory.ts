@@ -110,7 +110,7 @@ export class AgentDirectory implements Service {
   }
 
   wake(cluster: string): void {
-    for (const waiter of [...(this.#waiters.get(cluster) ?? [])]) waiter('news');
+    for (const waiter of this.#waiters.get(cluster) ?? []) waiter('news');
   }
 
   #follow(change: Change): void {

@@ -37,8 +37,8 @@ export type Verb = 'join' | 'return' | 'sync' | 'bundles' | 'objects' | 'reports
 
 /** Per cluster; join and return per remote address. An agent that behaves never comes near. */
 export const budgets: Readonly<Record<Verb, Budget>> = {
-  join: { burst: 20, perSecond: 1 },
-  return: { burst: 20, perSecond: 1 },
+  join: { burst: 60, perSecond: 2 },
+  return: { burst: 60, perSecond: 2 },
   sync: { burst: 60, perSecond: 5 },
   bundles: { burst: 400, perSecond: 20 },
   objects: { burst: 100, perSecond: 10 },

@@ -1,4 +1,14 @@
-import { Cluster, Delivery, Project, Release, type AgentIdentity, type DesiredState, type DesiredStateRow } from '#api';
+import {
+  Application,
+  Cluster,
+  RECONCILE_ANNOTATION,
+  Delivery,
+  Project,
+  Release,
+  type AgentIdentity,
+  type DesiredState,
+  type DesiredStateRow,
+} from '#api';
 import type { Reader } from '#plane/engine';
 import type { ComposeInput } from './desired-state.ts';
 import type { AgentKeys } from './context.ts';
@@ -58,6 +68,7 @@ export async function readComposeInput(
   const { cluster, deliveries, keys } = given;
   const found = new Map<string, Release>();
   const projects = new Map<string, Project>();
+  const nudges = new Map<string, string>();
   for (const delivery of deliveries) {
     const namespace = delivery.metadata.namespace ?? '';
     const { wanted } = delivery.spec;
@@ -67,6 +78,12 @@ export async function readComposeInput(
       const release = await releases.get(read, namespace, name, bundle);
       if (release !== undefined) found.set(`${namespace}/${name}`, release);
     }
+    const application = await read.get(Application, { namespace, name: delivery.spec.application });
+    const nudge = [cluster, application, delivery]
+      .map((one) => one?.metadata.annotations?.[RECONCILE_ANNOTATION])
+      .filter((value) => value !== undefined)
+      .join(' ');
+    if (nudge !== '') nudges.set(`${namespace}/${delivery.spec.application}`, nudge.slice(0, 1024));
     if (!projects.has(namespace)) {
       const project = await read.get(Project, { namespace: '', name: namespace });
       if (project !== undefined) projects.set(namespace, project);
@@ -80,6 +97,7 @@ export async function readComposeInput(
     deliveries,
     releases: found,
     projects,
+    nudges,
     previous: given.previous,
   };
 }

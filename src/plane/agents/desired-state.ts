@@ -2,7 +2,6 @@ import { sha256 } from '#base';
 import {
   applyIdentity,
   payloadTypes,
-  RECONCILE_ANNOTATION,
   seal,
   type Cluster,
   type Delivery,
@@ -30,6 +29,8 @@ export interface ComposeInput {
   /** By `project/name`; only those that are wanted or applied. */
   readonly releases: ReadonlyMap<string, Release>;
   readonly projects: ReadonlyMap<string, Project>;
+  /** By `project/application`: what a person wrote to have everything compared anew. */
+  readonly nudges: ReadonlyMap<string, string>;
   /** What was signed for this cluster before, the most trusted first. */
   readonly previous: readonly DesiredState[];
 }
@@ -81,7 +82,7 @@ function desiredApplication(delivery: Delivery, input: ComposeInput): DesiredApp
   if (chosen === undefined) return undefined;
   const { waiver: _old, nudge: _before, ...entry } = chosen;
   const { waiver } = delivery.spec;
-  const nudge = delivery.metadata.annotations?.[RECONCILE_ANNOTATION];
+  const nudge = input.nudges.get(`${project}/${delivery.spec.application}`);
   return {
     ...entry,
     ...(waiver?.for === entry.bundle ? { waiver: { bundle: entry.bundle, actor: waiver.actor } } : {}),

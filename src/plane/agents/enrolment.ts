@@ -6,6 +6,7 @@ import {
   API_VERSION,
   CAPABILITY,
   Cluster,
+  Event,
   JoinToken,
   keyIdOf,
   open,
@@ -21,6 +22,7 @@ import {
 import type { Transaction } from '#plane/store';
 import { clusterKey, revisionOf } from './compose-inputs.ts';
 import type { AgentsContext } from './context.ts';
+import { clusterEvent } from './event-lane.ts';
 import { validate } from './validators.ts';
 
 const MAX_TRIES = 5;
@@ -79,6 +81,10 @@ async function tryJoin(context: AgentsContext, request: JoinRequest): Promise<Jo
   if (cluster === undefined) throw denied('FL_JOIN_CLUSTER', `cluster ${name} was deleted since its join token was made`);
   const isRepeat = boundKey !== undefined && identity?.spec.signingKey === request.signingKey && identity.spec.detached !== true;
   if (isRepeat && identity.spec.kubeSystemUid === request.kubeSystemUid) return responseOf(context, name, identity.spec.receipt);
+  // Used up: an agent that was detached or replaced since needs a new one, even by the same key.
+  if (boundKey !== undefined) {
+    throw denied('FL_JOIN_USED', `the join token of ${name} was used before; make a new one with fairlead enroll ${name}`);
+  }
   if (Date.parse(token.spec.expiresAt) <= clock.now()) {
     throw denied(
       'FL_JOIN_EXPIRED',
@@ -105,6 +111,7 @@ async function tryJoin(context: AgentsContext, request: JoinRequest): Promise<Jo
       { op: 'put', kind: JoinToken, object: { ...token, spec: { ...token.spec, boundKey: request.signingKey } } },
       { op: 'put', kind: AgentIdentity, object: identityObject(context, joining, receipt, identity) },
       { op: 'put', kind: Cluster, object: joined(cluster, joining, request) },
+      { op: 'put', kind: Event, object: told(context, cluster, 'FL_AGENT_JOINED', request.signingKey) },
     ],
     audit: {
       actor: `agent/${name}`,
@@ -179,6 +186,7 @@ async function tryTakeBack(
     write: [
       { op: 'put', kind: AgentIdentity, object: identityObject(context, receipt, request.receipt, undefined) },
       { op: 'put', kind: Cluster, object: joined(base, receipt, request) },
+      { op: 'put', kind: Event, object: told(context, base, 'FL_AGENT_RETURNED', receipt.signingKey) },
     ],
     audit: {
       actor: `agent/${name}`,
@@ -287,6 +295,16 @@ function joined(
     ...cluster,
     status: { ...cluster.status, kubeSystemUid, facts, agent: { version, capability, joinedAt, keyId: keyIdOf(signingKey) } },
   };
+}
+
+function told(
+  { clock, newUid }: AgentsContext,
+  cluster: Cluster,
+  code: 'FL_AGENT_JOINED' | 'FL_AGENT_RETURNED',
+  signingKey: string,
+): Event {
+  const args = { cluster: cluster.metadata.name, keyId: keyIdOf(signingKey) };
+  return clusterEvent(cluster, { code, args }, 'Normal', clock.now(), newUid);
 }
 
 function responseOf({ keys }: AgentsContext, cluster: string, receipt: Envelope): JoinResponse {

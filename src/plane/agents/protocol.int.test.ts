@@ -1,7 +1,17 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { waitFor } from '#base';
-import { AgentIdentity, Cluster, conditionOf, Delivery, DesiredStateRow, Event, JoinToken, type Bundle } from '#api';
+import {
+  AgentIdentity,
+  Cluster,
+  conditionOf,
+  Delivery,
+  DesiredStateRow,
+  Event,
+  JoinToken,
+  RECONCILE_ANNOTATION,
+  type Bundle,
+} from '#api';
 import { AgentClient, newSigner, Refused } from './testing/agent-client.ts';
 import { PlaneRooms } from './testing/plane-rooms.ts';
 
@@ -12,6 +22,15 @@ function refusedWith(code: string, status?: number): (error: unknown) => boolean
     if (status !== undefined) assert.equal(error.status, status);
     return true;
   };
+}
+
+/** Events about Deliveries of one cluster. */
+async function deliveryEvents(plane: PlaneRooms, cluster: string): Promise<readonly Event[]> {
+  const fields = [
+    { path: 'spec.cluster', operator: '=' as const, value: cluster },
+    { path: 'spec.involvedObject.kind', operator: '=' as const, value: 'Delivery' },
+  ];
+  return (await plane.store.list(Event, { namespace: 'default', fields })).items;
 }
 
 const within = { timeoutMs: 10_000, intervalMs: 10 };
@@ -216,6 +235,9 @@ describe('the agent protocol', () => {
       assert.equal(answer.status, 403, route.path);
       assert.match(answer.body.toString(), /FL_AGENT_REPLACED/);
     }
+    // Naming the other's key does not help without having it.
+    const pretender = { ...mine.signer, keyId: other.signer.keyId };
+    await assert.rejects(mine.sync(0, { as: { cluster: 'other', signer: pretender } }), refusedWith('FL_AGENT_TOKEN', 401));
     // Nor may an agent use any other surface.
     for (const path of ['/apis/fairlead.dev/v1alpha1/clusters', '/views/v1/fleet', '/metrics', '/agent/v1/nothing']) {
       const { status } = await mine.send('GET', path, undefined);
@@ -237,11 +259,7 @@ describe('the agent protocol', () => {
       ],
       retired: [{ id: 'any', result: 'deleted', objects: 1 }],
     });
-    const events = await plane.store.list(Event, {
-      namespace: 'default',
-      fields: [{ path: 'spec.cluster', operator: '=', value: 'mine' }],
-    });
-    assert.deepEqual(events.items, []);
+    assert.deepEqual(await deliveryEvents(plane, 'mine'), []);
     assert.notEqual((await plane.delivery('secret', 'other'))?.status?.phase, 'Degraded');
   });
 
@@ -296,11 +314,9 @@ describe('the agent protocol', () => {
         since: new Date().toISOString(),
       },
     });
-    const list = () =>
-      plane.store.list(Event, { namespace: 'default', fields: [{ path: 'spec.cluster', operator: '=', value: 'events' }] });
     await agent.report([], { events: [event('a'), event('b')] });
     await agent.report([], { events: [event('b'), event('c')] });
-    const [row] = (await list()).items;
+    const [row] = await deliveryEvents(plane, 'events');
     assert.deepEqual(row?.spec.ids, ['a', 'b', 'c']);
     assert.equal(row?.spec.count, 3);
     assert.ok(JSON.stringify(row?.spec.args).length < 5000);
@@ -331,6 +347,28 @@ describe('the agent protocol', () => {
       1,
       'what the former process said stands until the new one has said everything',
     );
+  });
+
+  test('asking to reconcile reaches the agent, once per request', async () => {
+    const agent = await plane.joined('nudge');
+    await plane.deliver('calm', 1, ['nudge']);
+    await waitFor(
+      'the document',
+      async () => (await agent.sync(1000)).desired !== undefined && agent.held?.document.applications.length === 1,
+      within,
+    );
+    const annotate = (value: string) =>
+      plane.update(Cluster, { namespace: '', name: 'nudge' }, (one) => ({
+        ...one,
+        metadata: { ...one.metadata, annotations: { [RECONCILE_ANNOTATION]: value } },
+      }));
+    await annotate('now');
+    await waitFor('the nudge', async () => (await agent.sync(1000)).desired !== undefined, within);
+    assert.equal(agent.held?.document.applications[0]?.nudge, 'now');
+    const { seq } = agent.held?.position ?? {};
+    await annotate('now');
+    await agent.sync(200);
+    assert.equal(agent.held?.position.seq, seq);
   });
 
   test('two processes with one identity are named', async () => {
@@ -400,11 +438,8 @@ describe('the agent protocol', () => {
       within,
     );
     assert.equal((await plane.store.verifyAudit()).brokenAt, undefined);
-    const events = await plane.store.list(Event, {
-      namespace: 'default',
-      fields: [{ path: 'spec.cluster', operator: '=', value: 'exit' }],
-    });
-    assert.equal(events.items[0]?.spec.message, 'exit let go of bye: 3 objects deleted');
+    const events = await deliveryEvents(plane, 'exit');
+    assert.equal(events.find((one) => one.spec.code === 'FL_RETIRED')?.spec.message, 'exit let go of bye: 3 objects deleted');
   });
 
   test('deleting a Cluster detaches it for good, until a person enrolls it anew', async () => {

@@ -2,6 +2,7 @@ import { rfc3339 } from '#base';
 import {
   AgentIdentity,
   API_VERSION,
+  Application,
   Cluster,
   Delivery,
   DesiredStateRow,
@@ -50,10 +51,20 @@ export class Publisher implements Controller {
     }),
     wakeOn(Cluster, ({ before, after }) => {
       const shown = (one: Cluster | undefined): string =>
-        JSON.stringify([one?.metadata.labels ?? {}, one?.status?.recovery ?? null, one?.status?.kubeSystemUid ?? '']);
+        JSON.stringify([
+          one?.metadata.annotations?.[RECONCILE_ANNOTATION],
+          one?.metadata.labels ?? {},
+          one?.status?.recovery ?? null,
+          one?.status?.kubeSystemUid ?? '',
+        ]);
       return shown(before) === shown(after) ? [] : [after.metadata.name];
     }),
     wakeOn(AgentIdentity, ({ after }) => [after.metadata.name]),
+    wakeOn(Application, async ({ before, after, type }, read) => {
+      const nudge = (one: Application | undefined) => one?.metadata.annotations?.[RECONCILE_ANNOTATION];
+      if (type !== 'modified' || nudge(before) === nudge(after)) return [];
+      return clustersOf(read, after.metadata.namespace ?? '', after.metadata.name);
+    }),
     wakeOn(Project, async ({ before, after, type }, read) => {
       if (type === 'modified' && JSON.stringify(before?.spec) === JSON.stringify(after.spec)) return [];
       return clustersOf(read, after.metadata.name);
@@ -184,11 +195,12 @@ export function noteSigned(
   }
 }
 
-async function clustersOf(read: Reader, namespace: string): Promise<readonly string[]> {
+async function clustersOf(read: Reader, namespace: string, application?: string): Promise<readonly string[]> {
+  const fields = application === undefined ? [] : [{ path: 'spec.application', operator: '=' as const, value: application }];
   const clusters = new Set<string>();
   let after: { namespace: string; name: string } | undefined;
   do {
-    const page = await read.list(Delivery, { namespace, limit: 1000, ...(after === undefined ? {} : { after }) });
+    const page = await read.list(Delivery, { namespace, fields, limit: 1000, ...(after === undefined ? {} : { after }) });
     for (const delivery of page.items) clusters.add(delivery.spec.cluster);
     after = page.next;
   } while (after !== undefined);

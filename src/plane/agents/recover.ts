@@ -5,6 +5,7 @@ import {
   Cluster,
   Delivery,
   DesiredStateRow,
+  Event,
   open,
   payloadTypes,
   type DesiredPosition,
@@ -15,6 +16,7 @@ import type { Expectation, Write } from '#plane/store';
 import { clusterKey, deliveriesTo, documentOf, readComposeInput, revisionOf, type ReleaseCache } from './compose-inputs.ts';
 import type { AgentsContext } from './context.ts';
 import { composeContent, issue } from './desired-state.ts';
+import { clusterEvent } from './event-lane.ts';
 import { isAhead, standingOf } from './positions.ts';
 import { issuesOf, rowObject, withIssues } from './publisher.ts';
 import { adopt } from './recovery.ts';
@@ -131,6 +133,20 @@ async function tryRecover(
       { op: 'put' as const, kind: Cluster, object: adoption.cluster },
       { op: 'put' as const, kind: DesiredStateRow, object: rowObject(name, row, spec, nowMs, newUid) },
       ...changes.map((one) => one.write),
+      {
+        op: 'put' as const,
+        kind: Event,
+        object: clusterEvent(
+          cluster,
+          {
+            code: 'FL_RECOVERY_STARTED',
+            args: { cluster: name, held: `${held.epoch}.${held.seq}`, issued, position: `${held.epoch}.${held.seq}` },
+          },
+          'Warning',
+          nowMs,
+          newUid,
+        ),
+      },
     ],
     audit: {
       actor: `agent/${name}`,

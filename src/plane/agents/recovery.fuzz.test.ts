@@ -199,6 +199,7 @@ class Model {
       deliveries: this.deliveriesOf(name),
       releases: this.plane.releases,
       projects: new Map([['default', project]]),
+      nudges: new Map(),
       previous,
     });
   }

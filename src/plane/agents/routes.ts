@@ -3,7 +3,7 @@ import { KeysResponse } from '#api';
 import { jsonResponse, type Handler, type Http, type HttpRequest, type HttpResponse, type Route } from '#plane/http';
 import type { AgentAuthentication } from './authenticator.ts';
 import { Budgets, type Verb } from './budgets.ts';
-import { bundle, objects } from './content.ts';
+import { bundle, objects, Streams } from './content.ts';
 import type { AgentsContext } from './context.ts';
 import { checkCapability, join, openReceipt, takeBack } from './enrolment.ts';
 import { openProof, recover } from './recover.ts';
@@ -31,6 +31,7 @@ export interface AgentParts {
 export function addAgentRoutes(http: Pick<Http, 'route' | 'authenticate'>, parts: AgentParts): void {
   const { context, authentication, syncs, reports, releases, budgets } = parts;
   const { clock, keys, store } = context;
+  const streams = new Streams();
   http.authenticate(authentication.authenticate);
 
   const spend = (verb: Verb, who: string): void => budgets.spend(verb, who, clock.now());
@@ -103,7 +104,8 @@ export function addAgentRoutes(http: Pick<Http, 'route' | 'authenticate'>, parts
   agentRoute(
     'objects',
     { method: 'POST', path: '/agent/v1/objects', maxBodyBytes: MAX_OBJECTS_BYTES },
-    async (request, cluster) => objects(store, cluster, validate.objects.parse(await request.body()).digests),
+    async (request, cluster) =>
+      objects(store, streams, cluster, validate.objects.parse(await request.body()).digests, request.signal),
   );
   agentRoute('reports', { method: 'POST', path: '/agent/v1/reports', maxBodyBytes: MAX_REPORT_BYTES }, async (request, cluster) =>
     answer(await reports.take(cluster, validate.report.parse(await request.body()))),

@@ -18,7 +18,7 @@ function validated<S extends TSchema>(schema: S, what: string): Validated<S> {
       } catch {
         throw new FairleadError('FL_AGENT_REQUEST', `the ${what} is not JSON`, { kind: 'invalid' });
       }
-      if (validator.Check(value)) return value as Static<S>;
+      if (validator.Check(value)) return value;
       const [first] = validator.Errors(value);
       const where = first === undefined || first.instancePath === '' ? 'it' : first.instancePath.slice(0, 200);
       throw new FairleadError(

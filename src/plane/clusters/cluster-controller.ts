@@ -1,5 +1,15 @@
 import { rfc3339, type NewId } from '#base';
-import { AgentIdentity, Cluster, conditionOf, Delivery, DesiredStateRow, type Key, type Kind, type LiveState } from '#api';
+import {
+  AgentIdentity,
+  Cluster,
+  conditionOf,
+  Delivery,
+  DesiredStateRow,
+  JoinToken,
+  type Key,
+  type Kind,
+  type LiveState,
+} from '#api';
 import { wakeOn, type Controller, type Reader, type ReconcileContext, type ReconcileResult } from '#plane/engine';
 import type { Transaction, Write } from '#plane/store';
 import { decideCluster, urgencyOf } from './decide-cluster.ts';
@@ -94,7 +104,7 @@ export class ClusterController implements Controller {
     if (cluster === undefined) return this.#detach(name, identity, read, nowMs);
     // Made anew after a deletion, before the tombstone was written: the old agent must not slip into it.
     if (identity !== undefined && identity.spec.detached !== true && cluster.status?.agent === undefined) {
-      return { commit: tombstone(identity, nowMs) };
+      return { commit: tombstone(identity, await tokensOf(read, name), nowMs) };
     }
     const deliveries = await deliveriesTo(read, name);
     const row = await read.get(DesiredStateRow, key);
@@ -132,8 +142,10 @@ export class ClusterController implements Controller {
   async #detach(name: string, identity: AgentIdentity | undefined, read: Reader, nowMs: number): Promise<ReconcileResult> {
     this.#waiting.delete(name);
     const chunks: Transaction[] = [];
-    if (identity !== undefined && identity.spec.detached !== true) chunks.push(tombstone(identity, nowMs));
+    if (identity !== undefined && identity.spec.detached !== true) chunks.push(tombstone(identity, [], nowMs));
     const key = { namespace: '', name };
+    const tokens = await tokensOf(read, name);
+    if (tokens.length > 0) chunks.push({ expect: [{ kind: Cluster, key, revision: 'absent' }], write: tokens });
     if ((await read.get(DesiredStateRow, key)) !== undefined)
       chunks.push({ write: [{ op: 'delete', kind: DesiredStateRow, key }] });
     const deletes = (await deliveriesTo(read, name)).map(({ metadata }): Write => ({
@@ -149,7 +161,7 @@ export class ClusterController implements Controller {
 }
 
 /** The identity stays, so that its receipt cannot bring the cluster back; its desired state goes. */
-function tombstone(identity: AgentIdentity, nowMs: number): Transaction {
+function tombstone(identity: AgentIdentity, writes: readonly Write[], nowMs: number): Transaction {
   const { name } = identity.metadata;
   const key = { namespace: '', name };
   return {
@@ -157,6 +169,7 @@ function tombstone(identity: AgentIdentity, nowMs: number): Transaction {
     write: [
       { op: 'put', kind: AgentIdentity, object: { ...identity, spec: { ...identity.spec, detached: true } } },
       { op: 'delete', kind: DesiredStateRow, key },
+      ...writes,
     ],
     audit: {
       actor: 'system:fairlead:clusters',
@@ -166,6 +179,12 @@ function tombstone(identity: AgentIdentity, nowMs: number): Transaction {
       details: { keyId: identity.spec.keyId },
     },
   };
+}
+
+/** Join tokens of a Cluster that is no more must not open one that is made under its name. */
+async function tokensOf(read: Reader, name: string): Promise<readonly Write[]> {
+  const { items } = await read.list(JoinToken, { fields: [{ path: 'spec.cluster', operator: '=', value: name }], limit: 500 });
+  return items.map(({ metadata }): Write => ({ op: 'delete', kind: JoinToken, key: { namespace: '', name: metadata.name } }));
 }
 
 function isKept(delivery: Delivery): boolean {

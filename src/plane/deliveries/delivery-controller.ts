@@ -83,7 +83,9 @@ export class DeliveryController implements Controller {
         one?.status?.agent === undefined,
         one?.status?.recovery,
       ];
-      return type === 'modified' && isDeepStrictEqual(seen(before), seen(after)) ? [] : [`${CLUSTER}${after.metadata.name}`];
+      // What was delivered to a deleted Cluster goes with it.
+      if (type === 'deleted' || (type === 'modified' && isDeepStrictEqual(seen(before), seen(after)))) return [];
+      return [`${CLUSTER}${after.metadata.name}`];
     }),
     wakeOn(Project, async ({ before, after, type }, read) => {
       if (type === 'modified' && isDeepStrictEqual(before?.spec, after.spec)) return [];

@@ -112,7 +112,7 @@ export class AgentClient {
   /** Joins with `fl1.<id>.<secret>.<hash>`, checking the plane's key set before the secret is shown. */
   async join(token: string): Promise<JoinResponse> {
     const [, tokenId = '', secret = '', rootHash = ''] = token.split('.');
-    const { keySet } = json<KeysResponse>(await this.send('GET', '/agent/v1/keys', undefined, { authorization: undefined }));
+    const { keySet } = json(await this.send('GET', '/agent/v1/keys', undefined, { authorization: undefined })) as KeysResponse;
     this.keySet = openKeySet(keySet, rootHash);
     const request = {
       tokenId,
@@ -124,7 +124,7 @@ export class AgentClient {
       version: this.#options.version ?? '0.0.0-test',
       facts: { kubernetesVersion: 'v1.36.0' },
     };
-    const response = json<JoinResponse>(await this.send('POST', '/agent/v1/join', request, { authorization: undefined }));
+    const response = json(await this.send('POST', '/agent/v1/join', request, { authorization: undefined })) as JoinResponse;
     this.cluster = response.cluster;
     this.receipt = response.receipt;
     return response;
@@ -140,7 +140,7 @@ export class AgentClient {
       version: this.#options.version ?? '0.0.0-test',
       facts: { kubernetesVersion: 'v1.36.0' },
     };
-    return json<JoinResponse>(await this.send('POST', '/agent/v1/return', request, tampering));
+    return json(await this.send('POST', '/agent/v1/return', request, tampering)) as JoinResponse;
   }
 
   syncRequest(waitMs: number, changes: Partial<SyncRequest> = {}): SyncRequest {
@@ -163,7 +163,7 @@ export class AgentClient {
    */
   async sync(waitMs = 0, tampering: Tampering = {}): Promise<SyncResponse> {
     const request = this.syncRequest(waitMs);
-    const response = json<SyncResponse>(await this.send('POST', '/agent/v1/sync', request, tampering));
+    const response = json(await this.send('POST', '/agent/v1/sync', request, tampering)) as SyncResponse;
     this.#proofWanted = response.need === 'held';
     if (response.resync === true) this.#needsFull = true;
     if (response.head !== undefined) {
@@ -221,7 +221,7 @@ export class AgentClient {
       agent: [],
       ...rest,
     };
-    const response = json<ReportResponse>(await this.send('POST', '/agent/v1/reports', request, tampering));
+    const response = json(await this.send('POST', '/agent/v1/reports', request, tampering)) as ReportResponse;
     this.#needsFull = response.resync;
     return response;
   }
@@ -337,6 +337,7 @@ function ok(answer: Answer): Answer {
   throw new Refused(answer.status, problem);
 }
 
-function json<T>(answer: Answer): T {
-  return JSON.parse(ok(answer).body.toString('utf8')) as T;
+/** The JSON of an answer that is one; the caller says of what shape, as the protocol has it. */
+function json(answer: Answer): unknown {
+  return JSON.parse(ok(answer).body.toString('utf8'));
 }
