@@ -157,10 +157,6 @@ class ReleaseLook {
         chunks: planRetirement(application, deliveries, { nowMs: clock.now(), newId: this.#options.newId, actor: ACTOR }),
       };
     }
-    if (!isHeld) {
-      const object = { ...application, metadata: { ...application.metadata, finalizers: [...finalizers, DELIVERIES_FINALIZER] } };
-      return { commit: { expect: [asRead(Application, application)], write: [{ op: 'put', kind: Application, object }] } };
-    }
     const { namespace = '', name } = application.metadata;
     const row = await read.get(RenderRow, { namespace, name });
     const subject: Subject = {
@@ -343,7 +339,7 @@ class ReleaseLook {
         expect: [asRead(Application, application), { kind: Release, key, revision: 'absent' }],
         write: [
           { op: 'put', kind: Release, object: newObject(Release, key, spec, { nowMs, newId: this.#options.newId }) },
-          { op: 'put', kind: Application, object: { ...application, status } },
+          { op: 'put', kind: Application, object: { ...held(application), status } },
           this.#rowWrite(subject, nowMs),
           ...outdated.map((old): Write => ({ op: 'delete', kind: Release, key: { namespace, name: releaseName(name, old) } })),
         ],
@@ -375,9 +371,10 @@ class ReleaseLook {
       isSameReason && former?.conditions !== undefined
         ? base
         : withStanding(application, base, { reason: found.reason, summary: undefined, now: rfc3339(nowMs) });
-    const write: Write[] = isDeepStrictEqual(status, former)
-      ? []
-      : [{ op: 'put', kind: Application, object: { ...application, status } }];
+    const write: Write[] =
+      isDeepStrictEqual(status, former) && held(application) === application
+        ? []
+        : [{ op: 'put', kind: Application, object: { ...held(application), status } }];
     const isRowNew =
       found.content !== undefined && former?.release !== undefined && !isDeepStrictEqual(row?.spec.trees, memory.trees);
     if (isRowNew) write.push(this.#rowWrite(subject, nowMs));
@@ -393,6 +390,13 @@ class ReleaseLook {
         : withSpec(row, spec);
     return { op: 'put', kind: RenderRow, object };
   }
+}
+
+/** With the finalizer, without which nothing is delivered: its deletion would otherwise be an absence. */
+function held(application: Application): Application {
+  const finalizers = application.metadata.finalizers ?? [];
+  if (finalizers.includes(DELIVERIES_FINALIZER)) return application;
+  return { ...application, metadata: { ...application.metadata, finalizers: [...finalizers, DELIVERIES_FINALIZER] } };
 }
 
 /** The Snapshot of the reference that an Application follows, and what is the matter with it. */

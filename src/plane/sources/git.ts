@@ -1,3 +1,4 @@
+import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { exec, FairleadError, REDACTED, type ExecResult, type Sensitive } from '#base';
 
 /** What is sent to the server of one URL and nowhere else. */
@@ -105,6 +106,11 @@ export class Git {
       );
     }
     return result.stdout;
+  }
+
+  /** A process that stays: its owner ends it. It ends by itself when this process does, because its input does. */
+  open(args: readonly string[]): ChildProcessWithoutNullStreams {
+    return spawn('git', args, { env: this.#env(undefined), stdio: ['pipe', 'pipe', 'pipe'] });
   }
 
   #env(auth: GitAuth | undefined): Record<string, string> {

@@ -36,7 +36,7 @@ test('a link, a submodule, a pointer or an unreadable name is one sentence that 
     ],
     ['h5a', { 'app/new\nline.yaml': 'a: 1' }, /app\/new\\u000aline\.yaml is a file whose name holds control/],
     ['h5b', { 'app/\u202etxt.yaml': 'a: 1' }, /name holds control characters/],
-    ['h5c', { [`app/${'d/'.repeat(700)}x.yaml`]: 'a: 1' }, /longer than 1024/],
+    ['h5c', { [`app/${`${'d'.repeat(200)}/`.repeat(6)}x.yaml`]: 'a: 1' }, /longer than 1024/],
     ['h5d', {}, /not UTF-8/, [Buffer.concat([Buffer.from('app/'), Buffer.from([0xff, 0xfe]), Buffer.from('.yaml')])]],
     ['h0', { app: 'a file' }, /app is a file where a directory is wanted/],
     ['hn', { other: 'a file' }, /app does not exist in fleet at [0-9a-f]{40}/],
@@ -63,6 +63,26 @@ test('limits name what, how much and how much is allowed', async () => {
   );
   assert.match(await wordsFor(h, 'r', 'big', { fileBytes: 1_000 }), /big\/x\.yaml, in bytes, is 5000, allowed 1000/);
   assert.match(await wordsFor(h, 'r', 'sum', { pathBytes: 1_000 }), /under sum, in bytes, is 1800, allowed 1000/);
+});
+
+test('a directory that is endless when it is walked is left in time (H10)', async () => {
+  await using h = await gitHarness();
+  await h.server.createRepo('deep');
+  await h.server.commit('deep', { [`app/${'d/'.repeat(300)}x.yaml`]: 'a: 1' }, 'deep');
+  assert.match(await wordsFor(h, 'deep', 'app'), /depth of directories under app is more than 200, allowed 200/);
+  // Ten directories, each ten times the one before: a kilobyte of objects, ten billion files.
+  await h.server.createRepo('wide');
+  let oid = (await h.server.git('wide', ['hash-object', '-w', '--stdin'], 'a: 1')).trim();
+  let kind = '100644 blob';
+  for (let level = 0; level < 10; level += 1) {
+    const entries = Array.from({ length: 10 }, (_, i) => `${kind} ${oid}\td${i}${level === 0 ? '.yaml' : ''}\n`).join('');
+    oid = (await h.server.git('wide', ['mktree'], entries)).trim();
+    kind = '040000 tree';
+  }
+  const root = (await h.server.git('wide', ['mktree'], `040000 tree ${oid}\tapp\n`)).trim();
+  const commit = (await h.server.git('wide', ['commit-tree', root, '-m', 'bomb'])).trim();
+  await h.server.git('wide', ['update-ref', 'refs/heads/main', commit]);
+  assert.match(await wordsFor(h, 'wide', 'app'), /number of files under app is more than 5000, allowed 5000/);
 });
 
 test('a path that climbs, or asks git a second question, does not exist', async () => {

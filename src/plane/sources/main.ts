@@ -32,12 +32,13 @@ async function main(): Promise<number> {
     process.stderr.write(`${checked.shown}: ${checked.why}\n`);
     return 1;
   }
+  let mirror: Mirror | undefined;
   const dir = await mkdtemp(join(tmpdir(), 'fairlead-look-'));
   try {
     const git = new Git({ home: dir, protocols: 'https:http:file' });
-    const mirror = new Mirror(join(dir, 'mirror.git'), git, defaultSourceLimits);
+    mirror = new Mirror(join(dir, 'mirror.git'), git, defaultSourceLimits);
     const found = await mirror.fetch({ url: checked.url, reference, timeoutMs: 60_000 });
-    const snapshot = new SnapshotReader(mirror.dir, found.commit, address, git, defaultSourceLimits);
+    const snapshot = new SnapshotReader(mirror.objects, found.commit, address, defaultSourceLimits);
     process.stdout.write(
       `${found.ref} is at ${found.commit} (${new Date(found.committedAtMs).toISOString()}, ${found.author}: ${found.subject})\n`,
     );
@@ -51,6 +52,7 @@ async function main(): Promise<number> {
     );
     return 1;
   } finally {
+    mirror?.objects.close();
     await rm(dir, { recursive: true, force: true });
   }
 }

@@ -5,7 +5,9 @@ import { formatReference, type GitReference } from '#api';
 import { classifyFailure, sourceError, wordsOf } from './classify.ts';
 import { formatDuration } from './duration.ts';
 import type { Git, GitAuth } from './git.ts';
-import { keptRef, mirrorRef, wantedRef } from './references.ts';
+import { parseCommit } from './git-objects.ts';
+import { ObjectReader } from './object-reader.ts';
+import { isCommit, keptRef, mirrorRef, wantedRef } from './references.ts';
 import { highestTag, parseRange } from './semver.ts';
 import { shownUrl } from './source-url.ts';
 import { printable } from './text.ts';
@@ -41,6 +43,9 @@ export interface FetchRequest {
   readonly signal?: AbortSignal;
 }
 
+/** A commit whose message is longer is not looked into. */
+const maxCommitBytes = 1 << 20;
+
 /** A commit that the mirror holds, with its whole tree. */
 export interface FetchedCommit {
   readonly commit: string;
@@ -60,14 +65,15 @@ export interface FetchedCommit {
  */
 export class Mirror {
   readonly dir: string;
+  readonly objects: ObjectReader;
   readonly #git: Git;
   readonly #limits: SourceLimits;
   #turn: Promise<unknown> = Promise.resolve();
   #isReady = false;
-  readonly #kept = new Set<string>();
 
   constructor(dir: string, git: Git, limits: SourceLimits) {
     this.dir = dir;
+    this.objects = new ObjectReader(dir, git);
     this.#git = git;
     this.#limits = limits;
   }
@@ -91,22 +97,29 @@ export class Mirror {
     });
   }
 
-  /** Packs what is kept into one and forgets the rest, when many fetches have left many packs. `keep`: commits. */
+  /**
+   * Packs what is kept into one and forgets the rest, when many fetches have left many packs. `keep`: commits, each held by a
+   * ref of its own from then on; until then nothing is ever thrown away.
+   */
   tidy(keep: ReadonlySet<string>, signal?: AbortSignal): Promise<boolean> {
     return this.#alone(async () => {
       const { packs } = await packSizes(this.dir);
       if (packs < this.#limits.packs) return false;
       const run = { timeoutMs: 600_000, maxOutputBytes: 16 << 20, ...(signal === undefined ? {} : { signal }) };
-      const refs = (
-        await this.#git.must([`--git-dir=${this.dir}`, 'for-each-ref', '--format=%(refname)', 'refs/fairlead/kept'], run)
-      )
+      const listing = [`--git-dir=${this.dir}`, 'for-each-ref', '--format=%(refname)', 'refs/fairlead/kept'];
+      const refs = (await this.#git.must(listing, run))
         .toString('utf8')
         .split('\n')
-        .filter((ref) => ref !== '' && !keep.has(ref.slice(ref.lastIndexOf('/') + 1)));
-      if (refs.length > 0) {
-        const input = refs.map((ref) => `delete ${ref}\n`).join('');
-        await this.#git.must([`--git-dir=${this.dir}`, 'update-ref', '--stdin'], { ...run, input });
-      }
+        .filter((ref) => ref !== '');
+      const commits = [...keep].filter(isCommit);
+      const found = await this.objects.check(commits.map((commit) => `${commit}^{commit}`));
+      const wanted = new Map(commits.filter((_, index) => found[index] !== undefined).map((commit) => [keptRef(commit), commit]));
+      const input = [
+        ...refs.filter((ref) => !wanted.has(ref)).map((ref) => `delete ${ref}\n`),
+        ...[...wanted].map(([ref, commit]) => `update ${ref} ${commit}\n`),
+      ].join('');
+      if (input !== '') await this.#git.must([`--git-dir=${this.dir}`, 'update-ref', '--stdin'], { ...run, input });
+      this.objects.close();
       await this.#git.must([`--git-dir=${this.dir}`, 'gc', '--quiet', '--prune=now', '--no-cruft'], run).catch(() =>
         // --no-cruft is newer than the oldest git that we support.
         this.#git.must([`--git-dir=${this.dir}`, 'gc', '--quiet', '--prune=now'], run),
@@ -126,7 +139,7 @@ export class Mirror {
 
   async #remove(): Promise<void> {
     this.#isReady = false;
-    this.#kept.clear();
+    this.objects.close();
     await rm(this.dir, { recursive: true, force: true });
   }
 
@@ -179,42 +192,17 @@ export class Mirror {
     const found = await this.#describe(local, ref);
     // A tag may name a tree or a blob.
     if (found === undefined) throw sourceError('FL_SOURCE_NO_REF', { url: shownUrl(request.url), ref: `commit at ${ref}` });
-    if (!this.#kept.has(found.commit)) {
-      await this.#git.must([`--git-dir=${this.dir}`, 'update-ref', keptRef(found.commit), found.commit], {
-        timeoutMs: 30_000,
-        maxOutputBytes: 65_536,
-      });
-      this.#kept.add(found.commit);
-    }
     return found;
   }
 
+  /** The commit that `rev` is or points at, if it is here. */
   async #describe(rev: string, ref: string): Promise<FetchedCommit | undefined> {
-    const result = await this.#git.run(
-      [
-        `--git-dir=${this.dir}`,
-        'log',
-        '-1',
-        '--no-show-signature',
-        '--no-color',
-        '--encoding=UTF-8',
-        '--format=%H%x00%ct%x00%an%x00%s',
-        '--end-of-options',
-        `${rev}^{commit}`,
-      ],
-      { timeoutMs: 30_000, maxOutputBytes: 1 << 20 },
-    );
-    if (result.exitCode !== 0) return undefined;
-    const [commit = '', seconds = '', author = '', subject = ''] = result.stdout.toString('utf8').trimEnd().split('\0');
-    const at = Number(seconds) * 1000;
-    return {
-      commit,
-      ref,
-      // A committer date may be anything; what RFC 3339 cannot write counts as the epoch.
-      committedAtMs: Number.isFinite(at) && at >= 0 && at < 253_402_300_800_000 ? at : 0,
-      author: printable(author, 200),
-      subject: printable(subject, 200),
-    };
+    const [info] = await this.objects.check([`${rev}^{commit}`]);
+    if (info === undefined || info.bytes > maxCommitBytes) return undefined;
+    const [content] = await this.objects.read([info.oid]);
+    if (content === undefined) return undefined;
+    const { committedAtMs, author, subject } = parseCommit(content);
+    return { commit: info.oid, ref, committedAtMs, author: printable(author, 200), subject: printable(subject, 200) };
   }
 
   async #highestTag(request: FetchRequest, text: string): Promise<string> {

@@ -1,7 +1,8 @@
 import { FairleadError } from '#base';
 import { sourceError } from './classify.ts';
-import type { Git } from './git.ts';
+import { parseTree, type TreeEntry } from './git-objects.ts';
 import type { SourceLimits } from './mirror.ts';
+import { gone, type ObjectInfo, type ObjectReader } from './object-reader.ts';
 import { isCommit } from './references.ts';
 import { hasControls, quoted } from './text.ts';
 
@@ -30,72 +31,50 @@ export interface Snapshot {
   read(files: readonly Pick<TreeFile, 'path' | 'oid' | 'bytes'>[]): Promise<ReadonlyMap<string, Uint8Array>>;
 }
 
-interface Waiting {
+/** A tree of directories shares objects: what is small in the repository may be endless when it is walked. */
+const maxDepth = 200;
+
+interface Found {
   readonly path: string;
-  readonly resolve: (tree: string) => void;
-  readonly reject: (error: unknown) => void;
+  readonly entry: TreeEntry;
 }
 
 export class SnapshotReader implements Snapshot {
   readonly commit: string;
-  readonly #dir: string;
-  readonly #git: Git;
+  readonly #objects: ObjectReader;
   readonly #limits: SourceLimits;
   readonly #shown: string;
-  #waiting: Waiting[] = [];
 
   /** `shown`: what messages call the repository. */
-  constructor(dir: string, commit: string, shown: string, git: Git, limits: SourceLimits) {
+  constructor(objects: ObjectReader, commit: string, shown: string, limits: SourceLimits) {
     if (!isCommit(commit)) throw new FairleadError('FL_SOURCE_GONE', `"${commit}" is no commit id`, { kind: 'not-found' });
-    this.#dir = dir;
     this.commit = commit;
+    this.#objects = objects;
     this.#shown = shown;
-    this.#git = git;
     this.#limits = limits;
   }
 
-  /** Questions asked in the same turn of the event loop share one process: a commit may concern hundreds of Applications. */
   async treeHash(path: string): Promise<string> {
-    const normal = this.#normalise(path);
-    return await new Promise((resolve, reject) => {
-      if (this.#waiting.length === 0) setImmediate(() => void this.#answer());
-      this.#waiting.push({ path: normal, resolve, reject });
-    });
+    return (await this.#tree(this.#normalise(path))).oid;
   }
 
   async list(path: string): Promise<readonly TreeFile[]> {
     const normal = this.#normalise(path);
-    const tree = await this.treeHash(path);
     const limits = this.#limits;
-    const result = await this.#git
-      .run([`--git-dir=${this.#dir}`, 'ls-tree', '-r', '-z', '-l', '--full-tree', '--end-of-options', tree], {
-        timeoutMs: 60_000,
-        // Mode, id, size and name of every file.
-        maxOutputBytes: limits.files * 400,
-      })
-      .catch((error: unknown) => {
-        if (error instanceof FairleadError && error.code === 'FL_EXEC_OUTPUT') throw this.#tooMany(normal);
-        throw error;
-      });
-    if (result.exitCode !== 0) throw this.#gone();
+    const found = await this.#walk(await this.#tree(normal), normal);
+    const infos = await this.#objects.check(found.map(({ entry }) => entry.oid));
     const files: TreeFile[] = [];
     let total = 0;
-    for (const entry of parseEntries(result.stdout)) {
-      const file = normal === '' ? entry.path : `${normal}/${entry.path}`;
-      const what = refusal(entry);
-      if (what !== undefined) throw sourceError('FL_SOURCE_FILE', { file: quoted(file), what });
-      if (entry.bytes > limits.fileBytes) {
-        throw sourceError('FL_SOURCE_LIMIT', {
-          url: this.#shown,
-          what: `${quoted(file)}, in bytes,`,
-          value: entry.bytes,
-          limit: limits.fileBytes,
-        });
+    for (const [index, { path: name, entry }] of found.entries()) {
+      const info = infos[index];
+      if (info === undefined) throw gone('an object is missing');
+      if (info.bytes > limits.fileBytes) {
+        const what = `${quoted(inside(normal, name))}, in bytes,`;
+        throw sourceError('FL_SOURCE_LIMIT', { url: this.#shown, what, value: info.bytes, limit: limits.fileBytes });
       }
-      total += entry.bytes;
-      files.push({ path: entry.path, oid: entry.oid, bytes: entry.bytes, isExecutable: entry.mode === '100755' });
+      total += info.bytes;
+      files.push({ path: name, oid: entry.oid, bytes: info.bytes, isExecutable: entry.mode === '100755' });
     }
-    if (files.length > limits.files) throw this.#tooMany(normal);
     if (total > limits.pathBytes) {
       const what = `all files under ${quoted(normal === '' ? '.' : normal)}, in bytes,`;
       throw sourceError('FL_SOURCE_LIMIT', { url: this.#shown, what, value: total, limit: limits.pathBytes });
@@ -105,69 +84,71 @@ export class SnapshotReader implements Snapshot {
 
   async read(files: readonly Pick<TreeFile, 'path' | 'oid' | 'bytes'>[]): Promise<ReadonlyMap<string, Uint8Array>> {
     const byOid = new Map(files.map((file) => [file.oid, file]));
-    if (byOid.size === 0) return new Map();
-    const bytes = [...byOid.values()].reduce((sum, file) => sum + file.bytes + 100, 0);
-    const result = await this.#git.run([`--git-dir=${this.#dir}`, 'cat-file', '--batch', '--buffer'], {
-      timeoutMs: 60_000,
-      maxOutputBytes: bytes,
-      input: [...byOid.keys()].join('\n') + '\n',
-    });
-    if (result.exitCode !== 0) throw this.#gone();
-    const contents = new Map<string, Uint8Array>();
-    let at = 0;
-    while (at < result.stdout.length) {
-      const end = result.stdout.indexOf(0x0a, at);
-      const [oid = '', type = '', size = ''] = result.stdout.toString('latin1', at, end).split(' ');
-      if (type !== 'blob') throw this.#gone();
-      const length = Number(size);
-      const content = result.stdout.subarray(end + 1, end + 1 + length);
-      const file = byOid.get(oid);
-      if (file !== undefined && isLfsPointer(content)) {
-        throw sourceError('FL_SOURCE_FILE', { file: quoted(file.path), what: 'a Git LFS pointer' });
-      }
-      contents.set(oid, content);
-      at = end + 1 + length + 1;
-    }
-    return contents;
+    const oids = [...byOid.keys()];
+    const contents = await this.#objects.read(oids);
+    return new Map(
+      oids.map((oid, index) => {
+        const content = contents[index] ?? Buffer.alloc(0);
+        if (isLfsPointer(content)) {
+          throw sourceError('FL_SOURCE_FILE', { file: quoted(byOid.get(oid)?.path ?? oid), what: 'a Git LFS pointer' });
+        }
+        return [oid, content];
+      }),
+    );
   }
 
-  async #answer(): Promise<void> {
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    try {
-      const input = waiting.map(({ path }) => (path === '' ? `${this.commit}^{tree}\n` : `${this.commit}:${path}\n`)).join('');
-      const output = await this.#git.must([`--git-dir=${this.#dir}`, 'cat-file', '--batch-check=%(objectname) %(objecttype)'], {
-        timeoutMs: 60_000,
-        maxOutputBytes: 4_096 * waiting.length + 4_096,
-        input: `${this.commit}^{commit}\n${input}`,
-      });
-      const [head = '', ...lines] = output.toString('utf8').split('\n');
-      if (!head.endsWith(' commit')) throw this.#gone();
-      await Promise.all(
-        waiting.map(async ({ path, resolve, reject }, index) => {
-          const [oid = '', type] = (lines[index] ?? '').split(' ');
-          if (type === 'tree') resolve(oid);
-          else reject(await this.#notATree(path).catch((error: unknown) => error));
-        }),
-      );
-    } catch (error) {
-      for (const { reject } of waiting) reject(error);
+  async #tree(path: string): Promise<ObjectInfo> {
+    const names = [`${this.commit}^{commit}`, path === '' ? `${this.commit}^{tree}` : `${this.commit}:${path}`];
+    const [commit, found] = await this.#objects.check(names);
+    if (commit === undefined) throw gone(`${this.commit} is missing`);
+    if (found?.type !== 'tree') throw await this.#notATree(path);
+    return found;
+  }
+
+  /** Every file below a tree, level by level: as many questions as the deepest path has parts. */
+  async #walk(root: ObjectInfo, normal: string): Promise<readonly Found[]> {
+    const files: Found[] = [];
+    let level: { readonly path: string; readonly oid: string }[] = [{ path: '', oid: root.oid }];
+    let seen = 0;
+    for (let depth = 0; level.length > 0; depth += 1) {
+      const next: { readonly path: string; readonly oid: string }[] = [];
+      const infos = await this.#objects.check(level.map(({ oid }) => oid));
+      const bytes = infos.reduce((sum, info) => sum + (info?.bytes ?? 0), 0);
+      // Names and ids of everything allowed; more is too many before it is read.
+      if (depth > maxDepth) {
+        const what = `the depth of directories under ${quoted(normal === '' ? '.' : normal)}`;
+        throw sourceError('FL_SOURCE_LIMIT', { url: this.#shown, what, value: `more than ${maxDepth}`, limit: maxDepth });
+      }
+      if (bytes > this.#limits.files * 400) throw this.#tooMany(normal);
+      const contents = await this.#objects.read(level.map(({ oid }) => oid));
+      for (const [index, { path }] of level.entries()) {
+        for (const entry of parseTree(contents[index] ?? Buffer.alloc(0))) {
+          const full = path === '' ? entry.name : `${path}/${entry.name}`;
+          const what = refusal(entry, full);
+          if (what !== undefined) throw sourceError('FL_SOURCE_FILE', { file: quoted(inside(normal, full)), what });
+          if (isDirectory(entry)) next.push({ path: full, oid: entry.oid });
+          else files.push({ path: full, entry });
+          seen += 1;
+        }
+        if (files.length > this.#limits.files || seen > 2 * this.#limits.files) throw this.#tooMany(normal);
+      }
+      level = next;
     }
+    return files.sort((a, b) => (a.path < b.path ? -1 : 1));
   }
 
   /** Says what stands where a directory was expected: git follows no symbolic link, and neither do we. */
   async #notATree(path: string): Promise<Error> {
-    const parts = path.split('/');
-    const prefixes = parts.map((_, index) => parts.slice(0, index + 1).join('/'));
-    const output = await this.#git.must(
-      [`--git-dir=${this.#dir}`, 'ls-tree', '-z', '-l', '--full-tree', '--end-of-options', this.commit, '--', ...prefixes],
-      { timeoutMs: 60_000, maxOutputBytes: 1 << 20 },
-    );
-    for (const entry of parseEntries(output)) {
-      const what =
-        refusal(entry) ??
-        (entry.type === 'blob' && prefixes.includes(entry.path) ? 'a file where a directory is wanted' : undefined);
-      if (what !== undefined) return sourceError('FL_SOURCE_FILE', { file: quoted(entry.path), what });
+    let parent = '';
+    for (const part of path.split('/')) {
+      const [info] = await this.#objects.check([parent === '' ? `${this.commit}^{tree}` : `${this.commit}:${parent}`]);
+      if (info?.type !== 'tree' || info.bytes > this.#limits.files * 400) break;
+      const [content] = await this.#objects.read([info.oid]);
+      const entry = parseTree(content ?? Buffer.alloc(0)).find((one) => one.name === part);
+      if (entry === undefined) break;
+      parent = inside(parent, part);
+      const what = refusal(entry, part) ?? (isDirectory(entry) ? undefined : 'a file where a directory is wanted');
+      if (what !== undefined) return sourceError('FL_SOURCE_FILE', { file: quoted(parent), what });
     }
     return sourceError('FL_RENDER_NO_PATH', { path: quoted(path), source: this.#shown, commit: this.commit });
   }
@@ -190,48 +171,22 @@ export class SnapshotReader implements Snapshot {
       limit: this.#limits.files,
     });
   }
-
-  #gone(): FairleadError {
-    return new FairleadError(
-      'FL_SOURCE_GONE',
-      `the mirror of ${this.#shown} does not hold commit ${this.commit}; it is fetched again`,
-      {
-        kind: 'unavailable',
-      },
-    );
-  }
 }
 
-interface Entry {
-  readonly mode: string;
-  readonly type: string;
-  readonly oid: string;
-  readonly bytes: number;
-  readonly path: string;
-  readonly isText: boolean;
+function inside(directory: string, name: string): string {
+  return directory === '' ? name : `${directory}/${name}`;
 }
 
-/** `<mode> <type> <oid> <size>\t<path>\0` of `git ls-tree -z -l`. */
-function* parseEntries(output: Buffer): Generator<Entry> {
-  let at = 0;
-  while (at < output.length) {
-    const end = output.indexOf(0, at);
-    const tab = output.indexOf(0x09, at);
-    if (end < 0 || tab < 0) return;
-    const [mode = '', type = '', oid = '', size = ''] = output.toString('latin1', at, tab).split(/ +/);
-    const name = output.subarray(tab + 1, end);
-    const path = name.toString('utf8');
-    yield { mode, type, oid, bytes: size === '-' ? 0 : Number(size), path, isText: Buffer.from(path).equals(name) };
-    at = end + 1;
-  }
+function isDirectory(entry: TreeEntry): boolean {
+  return entry.mode === '40000' || entry.mode === '040000';
 }
 
-function refusal(entry: Entry): string | undefined {
+function refusal(entry: TreeEntry, path: string): string | undefined {
   if (entry.mode === '120000') return 'a symbolic link';
-  if (entry.mode === '160000' || entry.type === 'commit') return 'a submodule';
+  if (entry.mode === '160000') return 'a submodule';
   if (!entry.isText) return 'a file whose name is not UTF-8';
-  if (hasControls(entry.path)) return 'a file whose name holds control characters';
-  if (entry.path.length > 1_024) return 'a file whose name is longer than 1024 characters';
+  if (hasControls(entry.name)) return 'a file whose name holds control characters';
+  if (path.length > 1_024) return 'a file whose name is longer than 1024 characters';
   return undefined;
 }
 

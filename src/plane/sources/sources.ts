@@ -122,7 +122,11 @@ class SourcesController implements Sources {
       initial: (read) => this.#initial(read),
       listen: (wake, signal) => {
         this.#wake = wake;
-        signal.addEventListener('abort', () => (this.#wake = () => undefined), { once: true });
+        const end = (): void => {
+          this.#wake = () => undefined;
+          for (const mirror of this.#mirrors.values()) mirror.objects.close();
+        };
+        signal.addEventListener('abort', end, { once: true });
       },
       reconcile: (key, context) => this.#reconcile(key, context),
     };
@@ -138,7 +142,7 @@ class SourcesController implements Sources {
     const id = `${uid} ${commit}`;
     const known = this.#readers.get(id);
     if (known !== undefined) return known;
-    const reader = new SnapshotReader(this.#dirOf(uid), commit, this.#nameOf(uid), this.#git, this.#limits);
+    const reader = new SnapshotReader(this.#mirrorOf(uid).objects, commit, this.#nameOf(uid), this.#limits);
     // A reader holds nothing but questions under way; the map only lets callers of one moment share them.
     if (this.#readers.size >= 64) this.#readers.clear();
     const watched = this.#watched(reader, uid);

@@ -5,7 +5,7 @@ import { wakeOn, type Controller, type Reader, type ReconcileContext, type Recon
 import type { Expectation, Transaction, Write } from '#plane/store';
 import type { Fleet } from '../fleet.ts';
 import { asRead, newObject, withSpec } from '../new-object.ts';
-import { ROLLOUT_ACTOR } from '../names.ts';
+import { DELIVERIES_FINALIZER, ROLLOUT_ACTOR } from '../names.ts';
 import { DELIVERIES_PER_CHUNK } from '../retire.ts';
 import { eachPage } from '../shadow.ts';
 import { isTargeted } from '../targets.ts';
@@ -78,6 +78,12 @@ async function reconcile(key: string, context: ReconcileContext, options: Rollou
     if (gone.length < deliveries.length) return { chunks: chunksOf(plan, { namespace, name }, undefined, made) };
     return { chunks: [...chunksOf(plan, { namespace, name }, undefined, made), ...(await leftovers(read, { namespace, name }))] };
   }
+  // The release controller holds it first: from then on its deletion is an instruction that nobody can miss.
+  if (
+    application.metadata.deletionTimestamp === undefined &&
+    !(application.metadata.finalizers ?? []).includes(DELIVERIES_FINALIZER)
+  )
+    return {};
   const releaseName = application.status?.release?.name;
   const found = releaseName === undefined ? undefined : await read.get(Release, { namespace, name: releaseName });
   const release = found?.spec.applicationUid === application.metadata.uid ? found : undefined;

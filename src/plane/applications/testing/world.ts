@@ -260,7 +260,7 @@ function open(dir: string): Promise<Store> {
   return openStore({ dir: join(dir, 'db'), kinds: allKinds, log: silentLog, clock: systemClock });
 }
 
-function identity(sealingKey: string): AgentIdentity['spec'] {
+export function identity(sealingKey: string): AgentIdentity['spec'] {
   return {
     signingKey: 'k',
     keyId: createHash('sha256').update(sealingKey).digest('hex'),

@@ -19,17 +19,23 @@ export interface GitHarness extends AsyncDisposable {
 export async function gitHarness(options: Partial<GitServerOptions> = {}): Promise<GitHarness> {
   const dir = await mkdtemp(join(tmpdir(), 'fairlead-git-'));
   const server = await startGitServer({ dir: join(dir, 'repos'), ...options });
+  const mirrors: Mirror[] = [];
   const git = new Git({ home: dir, protocols: 'https:http:file' });
   return {
     dir,
     server,
     git,
-    mirror: (name = 'm', limits = {}) => new Mirror(join(dir, `${name}.git`), git, { ...defaultSourceLimits, ...limits }),
+    mirror: (name = 'm', limits = {}) => {
+      const mirror = new Mirror(join(dir, `${name}.git`), git, { ...defaultSourceLimits, ...limits });
+      mirrors.push(mirror);
+      return mirror;
+    },
     fetch: (mirror, repo, reference) =>
       mirror.fetch({ url: new URL(server.repoUrl(repo)), reference: reference ?? { branch: 'main' }, timeoutMs: 20_000 }),
     reader: (mirror, commit, limits = {}) =>
-      new SnapshotReader(mirror.dir, commit, 'fleet', git, { ...defaultSourceLimits, ...limits }),
+      new SnapshotReader(mirror.objects, commit, 'fleet', { ...defaultSourceLimits, ...limits }),
     async [Symbol.asyncDispose]() {
+      for (const mirror of mirrors) mirror.objects.close();
       await server.stop();
       await rm(dir, { recursive: true, force: true });
     },
