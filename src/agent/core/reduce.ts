@@ -52,7 +52,7 @@ export function restore(from: Restored): AgentState {
     agent: new Map(),
   };
   if (from.held === undefined) return state;
-  return assign({ ...state, position: from.held.position, document: from.held.document }, from.held.document).state;
+  return assign({ ...state, position: from.held.position, document: from.held.document }, from.held.document, undefined).state;
 }
 
 /** The whole behaviour of the agent: pure, total, and the only place where it decides anything. */
@@ -81,7 +81,7 @@ export function reduce(before: AgentState, signal: Signal): Reduction {
     case 'documentStored': {
       const { incoming, ...rest } = state;
       if (incoming === undefined) break;
-      const assigned = assign({ ...rest, ...incoming }, incoming.document, signal.found);
+      const assigned = assign({ ...rest, ...incoming }, incoming.document, state.document, signal.found);
       state = assigned.state;
       commands.push(...assigned.commands);
       break;
@@ -155,7 +155,12 @@ export function reduce(before: AgentState, signal: Signal): Reduction {
 }
 
 /** Moves every application to what the document says of it. */
-function assign(before: AgentState, document: DesiredState, found?: ReadonlyMap<string, Inventory>): Reduction {
+function assign(
+  before: AgentState,
+  document: DesiredState,
+  previous: DesiredState | undefined,
+  found?: ReadonlyMap<string, Inventory>,
+): Reduction {
   const commands: Command[] = [];
   const apps = new Map(before.apps);
   const wanted = new Map<AppKey, DesiredApplication>(document.applications.map((one) => [appKey(one.project, one.name), one]));
@@ -171,7 +176,7 @@ function assign(before: AgentState, document: DesiredState, found?: ReadonlyMap<
     const key = appKey(one.project, one.name);
     if (!apps.has(key)) apps.set(key, newApp(before.planeId, one.project, one.name));
   }
-  const isPausedChanged = before.document?.deletionsPaused !== document.deletionsPaused;
+  const isPausedChanged = (previous?.deletionsPaused ?? false) !== document.deletionsPaused;
   for (const app of apps.values()) {
     const nextWanted = wanted.get(app.key);
     // An application that is wanted again is not retired: its objects pass to the new one of the same name.

@@ -400,6 +400,7 @@ export class TestPlane implements AsyncDisposable {
           resolve();
         };
         this.#held.push(wake);
+        request.socket.setMaxListeners(0);
         request.socket.once('close', wake);
       });
     }
