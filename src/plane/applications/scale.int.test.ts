@@ -68,6 +68,10 @@ test('a monorepo of 100 applications: a commit that touches one renders one', as
     `100 new applications × 3 clusters: ${Math.round(performance.now() - started)} ms, loop p99 ${all.p99Ms.toFixed(0)} ms, max ${all.maxMs.toFixed(0)} ms`,
   );
   await w.idle(60_000);
+  const work = Object.entries(w.engine.counters().controllers).map(
+    ([name, c]) => `${name} ${c.reconciles} looks, ${c.commits} commits, ${c.conflicts} conflicts`,
+  );
+  t.diagnostic(`work for 100: ${work.join('; ')}`);
   w.looks.length = 0;
   const from = w.store.revision();
   const before = performance.now();

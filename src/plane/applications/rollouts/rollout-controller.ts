@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from 'node:util';
 import type { NewId } from '#base';
 import { Application, Cluster, Delivery, deliveryName, formatKey, keyOf, parseKey, Project, Release, type Key } from '#api';
 import { wakeOn, type Controller, type Reader, type ReconcileContext, type ReconcileResult } from '#plane/engine';
@@ -30,9 +29,8 @@ export function createRolloutController(options: RolloutControllerOptions): Cont
           : options.fleet.applicationsOf(read, after),
       ),
       wakeOn(Cluster, ({ type, after }, read) => (type === 'deleted' ? deliveredTo(read, after.metadata.name) : [])),
-      wakeOn(Delivery, ({ type, before, after }) =>
-        type === 'modified' && isDeepStrictEqual(before?.spec, after.spec) ? [] : [applicationKey(after)],
-      ),
+      // Nobody else sets what a Delivery wants; what was let go of or lost is looked at again.
+      wakeOn(Delivery, ({ type, after }) => (type === 'deleted' ? [applicationKey(after)] : [])),
     ],
     initial: async (read) => {
       await options.fleet.reload(read);
