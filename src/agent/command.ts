@@ -23,6 +23,7 @@ const options = {
   'state-secret': { type: 'string', default: 'fairlead-state' },
   namespace: { type: 'string' },
   'watch-namespaces': { type: 'string' },
+  'lease-duration': { type: 'string', default: '60' },
   'log-level': { type: 'string', default: 'info' },
   help: { type: 'boolean', short: 'h', default: false },
 } as const;
@@ -41,6 +42,7 @@ The process in a cluster: fetches what it should hold, applies it, keeps it so, 
   --state-secret <name>       name of those Secrets (default: fairlead-state)
   --namespace <name>          the agent's own namespace (default: the pod's, else fairlead-system)
   --watch-namespaces <a,b>    watch only these namespaces, where the agent may not watch the cluster
+  --lease-duration <seconds>  how long another process waits to take over from one that died (5 to 600; default: 60)
   --log-level <level>         debug, info, warn or error (default: info)
 `;
 
@@ -60,6 +62,11 @@ export async function runAgentCommand(args: readonly string[], io: AgentIo): Pro
   const level = values['log-level'];
   if (!isLevel(level)) {
     io.err(`--log-level ${level} is not debug, info, warn or error\n`);
+    return 2;
+  }
+  const leaseDurationSeconds = Number(values['lease-duration']);
+  if (!Number.isInteger(leaseDurationSeconds) || leaseDurationSeconds < 5 || leaseDurationSeconds > 600) {
+    io.err(`--lease-duration ${values['lease-duration']} is not a number of seconds from 5 to 600\n`);
     return 2;
   }
   const controller = new AbortController();
@@ -86,6 +93,7 @@ export async function runAgentCommand(args: readonly string[], io: AgentIo): Pro
         ...(values['watch-namespaces'] === undefined
           ? {}
           : { watchNamespaces: values['watch-namespaces'].split(',').filter((one) => one !== '') }),
+        leaseDurationSeconds,
         version: AGENT_VERSION,
         clock: systemClock,
         log,

@@ -64,13 +64,13 @@ test('an edit is put back within seconds, naming who, what and when', async () =
 test('a deleted object is made again; the event says that nobody can be named', async () => {
   await lab.plane.deliver('deleted', [configMap('deleted', lab.namespace)]);
   await lab.plane.untilReady('deleted');
-  const uid = (await lab.configMap('deleted'))?.metadata['uid'];
+  const uid = (await lab.configMap('deleted'))?.metadata.uid;
   await lab.cluster.request('DELETE', mapPath('deleted'));
   await waitFor(
     'it to be there again',
     async () => {
       const live = await lab.configMap('deleted');
-      return live !== undefined && live.metadata['uid'] !== uid;
+      return live !== undefined && live.metadata.uid !== uid;
     },
     { timeoutMs: 5000, intervalMs: 10 },
   );
@@ -84,8 +84,7 @@ test('a stripped owner label is seen although the object leaves the watch', asyn
   await waitFor(
     'the label to be back',
     async () => {
-      const live = (await lab.configMap('stripped'))?.metadata as { labels?: Record<string, string> } | undefined;
-      return live?.labels?.['fairlead.dev/owner'] !== undefined;
+      return (await lab.configMap('stripped'))?.metadata.labels?.['fairlead.dev/owner'] !== undefined;
     },
     { timeoutMs: 5000 },
   );
@@ -103,8 +102,7 @@ test('fields added by kubectl go: an environment variable, a label, a data key',
   await waitFor('the data key to go', async () => (await lab.configMap('added'))?.data['extra'] === undefined, {
     timeoutMs: 5000,
   });
-  const labels = ((await lab.configMap('added'))?.metadata as { labels?: Record<string, string> }).labels;
-  assert.equal(labels?.['team'], undefined);
+  assert.equal((await lab.configMap('added'))?.metadata.labels?.['team'], undefined);
   await waitFor(
     'the variable to go',
     async () => {
@@ -126,7 +124,7 @@ test('fields of controllers and other appliers stay', async () => {
   await lab.plane.untilReady('foreign');
   const live = await lab.configMap('foreign');
   assert.equal(live?.data['theirs'], '1');
-  assert.equal((live?.metadata['annotations'] as Record<string, string>)['operator/x'], '1');
+  assert.equal(live?.metadata.annotations?.['operator/x'], '1');
 });
 
 test('kubectl scale is put back; an autoscaler keeps its replicas, also over a new release', async () => {

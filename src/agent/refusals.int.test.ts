@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { gunzipSync } from 'node:zlib';
 import { waitFor } from '#base';
 import { configMap, openLab, uniqueName, type Lab } from './testing/harness.ts';
 import type { Manifest } from './testing/plane.ts';
@@ -16,7 +19,9 @@ async function refusal(name: string, code: string): Promise<Readonly<Record<stri
   const report = await lab.plane.until(
     name,
     code,
-    (one) => one.problems.some((problem) => problem.reason.code === code) || one.reason?.code === code,
+    (one) =>
+      one.release === lab.plane.apps.get(name)?.release &&
+      (one.problems.some((problem) => problem.reason.code === code) || one.reason?.code === code),
   );
   const problem = report.problems.find((one) => one.reason.code === code)?.reason ?? report.reason;
   return problem?.args ?? {};
@@ -211,9 +216,6 @@ test('a sealed Secret is applied in the clear, healed, and its value is nowhere 
   await plane.until('sealed', 'refused', (one) => one.problems.length > 0);
   const said = JSON.stringify([plane.reports, plane.events, lab.logs]);
   assert.ok(!said.includes(canary) && !said.includes(Buffer.from(canary).toString('base64')));
-  const { readdirSync, readFileSync } = await import('node:fs');
-  const { join } = await import('node:path');
-  const { gunzipSync } = await import('node:zlib');
   const directory = join(lab.stateDir, 'state');
   for (const name of readdirSync(directory)) {
     const bytes = readFileSync(join(directory, name));

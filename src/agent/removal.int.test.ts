@@ -163,14 +163,10 @@ test('retire: Delete removes within the budget and acknowledges; Orphan takes th
   assert.deepEqual(await names('doomed'), []);
   const left = await lab.configMap('released-0');
   assert.equal(left?.data['key'], 'value');
-  const metadata = left?.metadata as {
-    labels?: Record<string, string>;
-    annotations?: Record<string, string>;
-    managedFields?: { manager: string; operation: string }[];
-  };
-  assert.equal(metadata.labels?.['fairlead.dev/owner'], undefined);
-  assert.equal(metadata.annotations?.['fairlead.dev/object'], undefined);
-  assert.ok(!metadata.managedFields?.some((one) => one.manager === 'fairlead' && one.operation === 'Apply'), namespace);
+  const metadata = left?.metadata;
+  assert.equal(metadata?.labels?.['fairlead.dev/owner'], undefined);
+  assert.equal(metadata?.annotations?.['fairlead.dev/object'], undefined);
+  assert.ok(!metadata?.managedFields?.some((one) => one.manager === 'fairlead' && one.operation === 'Apply'), namespace);
   plane.retire.length = 0;
   plane.publish();
 });
@@ -201,12 +197,12 @@ test('an object that moves to another application is handed over, never deleted 
   const { plane, namespace } = lab;
   await plane.deliver('from', [configMap('moving', namespace), configMap('from-stays', namespace)]);
   await plane.untilReady('from');
-  const uid = (await lab.configMap('moving'))?.metadata['uid'];
+  const uid = (await lab.configMap('moving'))?.metadata.uid;
   await plane.setApp('from', [configMap('from-stays', namespace)]);
   await plane.deliver('to', [configMap('moving', namespace)]);
   await plane.untilReady('from');
   await plane.untilReady('to');
-  assert.equal((await lab.configMap('moving'))?.metadata['uid'], uid);
+  assert.equal((await lab.configMap('moving'))?.metadata.uid, uid);
   // Listed by both, the one that has it keeps it.
   await plane.deliver('thief', [configMap('moving', namespace)]);
   const report = await plane.until('thief', 'refused', (one) =>

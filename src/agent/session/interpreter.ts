@@ -75,6 +75,7 @@ export class Interpreter {
       const outcome = await this.#perform(command, state, both);
       this.#running.delete(command.app);
       post({ type: 'outcome', app: command.app, outcome });
+      if (command.type === 'apply') this.#options.watcher.recheck(command.objects.map((object) => object.key));
     } catch (error) {
       this.#running.delete(command.app);
       if (signal.aborted) return;

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { jsonLog, newUid, systemClock } from '#base';
-import { loadKubeconfig } from '#kube';
+import { loadKubeconfig, type KubeMeta } from '#kube';
 import { sharedCluster, uniqueNamespace, type ClusterHandle } from '#testbed';
 import { runAgent, type AgentOptions } from '../run-agent.ts';
 import { TestPlane, type Manifest } from './plane.ts';
@@ -20,7 +20,12 @@ export interface Lab extends AsyncDisposable {
   /** Starts an agent (again); resolves at once. */
   start(overrides?: Partial<AgentOptions>): RunningAgent;
   get(path: string): Promise<Readonly<Record<string, unknown>> | undefined>;
-  configMap(name: string): Promise<{ metadata: Record<string, unknown>; data: Record<string, string> } | undefined>;
+  configMap(name: string): Promise<LiveConfigMap | undefined>;
+}
+
+export interface LiveConfigMap {
+  readonly metadata: KubeMeta;
+  readonly data: Readonly<Record<string, string>>;
 }
 
 export interface RunningAgent {
@@ -83,9 +88,7 @@ export async function openLab(name: 'a' | 'b' | 'c' = 'a'): Promise<Lab> {
     },
     async configMap(mapName) {
       const response = await cluster.request('GET', `/api/v1/namespaces/${space.name}/configmaps/${mapName}`);
-      return response.status === 200
-        ? (response.json() as { metadata: Record<string, unknown>; data: Record<string, string> })
-        : undefined;
+      return response.status === 200 ? (response.json() as LiveConfigMap) : undefined;
     },
     async [Symbol.asyncDispose]() {
       await Promise.all([...agents].map((agent) => agent.stop()));

@@ -46,6 +46,8 @@ export class Watcher {
   readonly #watched = new Map<ObjectKey, Watched>();
   readonly #kinds = new Map<string, KindWatch>();
   readonly #dirty = new Set<ObjectKey>();
+  /** Objects that have left their watch. */
+  readonly #missing = new Set<ObjectKey>();
   readonly #podLooks = new Map<ObjectKey, number>();
   #flushing = false;
 
@@ -64,7 +66,11 @@ export class Watcher {
   /** From now on `objects` are all that `app` wants. Kinds that are new are watched; resolves when what is there is known. */
   async want(app: string, objects: readonly WatchedObject[]): Promise<void> {
     const next = new Set(objects.map((one) => one.object.key));
-    for (const [key, one] of this.#watched) if (one.app === app && !next.has(key)) this.#watched.delete(key);
+    for (const [key, one] of this.#watched) {
+      if (one.app !== app || next.has(key)) continue;
+      this.#watched.delete(key);
+      this.#missing.delete(key);
+    }
     const mappings = new Map<string, ResourceMapping>();
     for (const one of objects) {
       const before = this.#watched.get(one.object.key);
@@ -133,6 +139,12 @@ export class Watcher {
     if (record !== undefined && !isOlderVersion(record.resourceVersion, resourceVersion)) this.#mark(key);
   }
 
+  /** Says once more what is known of these objects: while they were being applied, nobody listened. */
+  recheck(keys: readonly ObjectKey[]): void {
+    // What the watch has not told yet it will tell by itself.
+    for (const key of keys) if (this.#missing.has(key) || this.lookup(key) !== undefined) this.#mark(key);
+  }
+
   /** Reads every watched kind anew and compares it with what is wanted now. */
   async refresh(): Promise<void> {
     const mappings = await Promise.all(
@@ -166,7 +178,12 @@ export class Watcher {
           labelSelector: OWNER_LABEL,
           keepManagedFields: true,
           project: (object) => this.#project(object, this.#watched.get(keyOfLive(object))),
-          onEvent: (event) => this.#mark(event.value?.key ?? event.previous?.key ?? ''),
+          onEvent: (event) => {
+            const key = event.value?.key ?? event.previous?.key ?? '';
+            if (event.type !== 'deleted') this.#missing.delete(key);
+            else if (this.#watched.has(key)) this.#missing.add(key);
+            this.#mark(key);
+          },
           onSynced: () => {
             pending.delete(index);
             if (pending.size === 0) markSynced();
