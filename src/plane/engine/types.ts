@@ -57,7 +57,10 @@ export function wakeOn<S, T>(
 
 export interface ReconcileResult {
   readonly commit?: Transaction;
-  /** Committed one after the other before the next reconcile; fleets are written in chunks of at most 500 writes. */
+  /**
+   * Committed after `commit`, one after the other; fleets are written in chunks of at most 500 writes. A conflict ends the
+   * row: what is committed stays, and the key is reconciled again at once.
+   */
   readonly chunks?: readonly Transaction[];
   /** Look again after this many ms even if nothing changes. */
   readonly againMs?: number;

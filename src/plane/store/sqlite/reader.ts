@@ -65,9 +65,13 @@ export class SqliteReader {
     const rows: Row[] = [];
     let bytes = 0;
     const stopAt = performance.now() + SLICE_MS;
-    for (const row of this.sql(page.sql).iterate(...page.parameters)) {
-      const text = String(row['text']);
-      rows.push({ namespace: String(row['namespace']), name: String(row['name']), text });
+    const statement = this.sql(page.sql);
+    // Half the cost of objects; no other call uses the statements of pages.
+    statement.setReturnArrays(true);
+    for (const row of statement.iterate(...page.parameters)) {
+      // The columns that compilePage selects, all of them texts.
+      const [namespace, name, text] = row as unknown as readonly [string, string, string];
+      rows.push({ namespace, name, text });
       bytes += text.length;
       if ((rows.length & 15) === 0 && performance.now() > stopAt) return { rows, bytes, isEnd: rows.length >= limit };
     }

@@ -34,7 +34,8 @@ class WriterHost {
     if (message.type === 'requests') this.#queue.push(...message.requests);
     else if (message.type === 'limit') this.#writer.raiseLimit(message.limit);
     else if (message.type === 'close') this.#isClosing = true;
-    this.#schedule();
+    if (isDraining) this.#schedule();
+    else if (!this.#isScheduled) this.#work();
   }
 
   #schedule(): void {
@@ -45,6 +46,7 @@ class WriterHost {
 
   #work(): void {
     // What arrived while the last group was on its way to the disk.
+    this.#isScheduled = true;
     drainPort();
     this.#isScheduled = false;
     const group = this.#nextGroup();
@@ -80,10 +82,15 @@ function post(store: number, event: WriterEvent): void {
   port.postMessage({ store, event });
 }
 
+let isDraining = false;
+
 function drainPort(): void {
-  // Sent by writer-client.ts.
-  for (let next = receiveMessageOnPort(port); next !== undefined; next = receiveMessageOnPort(port))
+  isDraining = true;
+  for (let next = receiveMessageOnPort(port); next !== undefined; next = receiveMessageOnPort(port)) {
+    // Sent by writer-client.ts.
     receive(next.message as ToWriter);
+  }
+  isDraining = false;
 }
 
 function receive(message: ToWriter): void {
