@@ -47,10 +47,28 @@ export interface LiveObject {
   readonly spec?: Readonly<Record<string, unknown>>;
 }
 
+/** What tests read of a core/v1 Event. */
+export interface FleetEvent {
+  readonly reason: string;
+  readonly message: string;
+  readonly count?: number;
+  readonly involvedObject: { readonly kind: string; readonly name: string };
+}
+
 export interface FleetOptions {
   /** Name on the plane → which shared control plane, and labels. */
   readonly clusters: Readonly<
-    Record<string, { readonly on: 'a' | 'b' | 'c'; readonly labels?: Readonly<Record<string, string>> }>
+    Record<
+      string,
+      {
+        readonly on: 'a' | 'b' | 'c';
+        readonly labels?: Readonly<Record<string, string>>;
+        /** Where its agent keeps its state. Default: a directory. */
+        readonly state?: 'directory' | 'secrets';
+        /** Not enrolled by `start`: the test calls `enroll`. */
+        readonly isLate?: boolean;
+      }
+    >
   >;
   readonly agentArgs?: readonly string[];
   readonly planeArgs?: readonly string[];
@@ -73,6 +91,8 @@ export class Fleet implements AsyncDisposable {
   readonly planeUrl: string;
   readonly consoleUrl: string;
   plane: Child;
+  /** Where agents that join from now on look for the plane. Default: the plane itself. */
+  agentPlaneUrl: string;
   readonly #planeArgs: readonly string[];
   readonly #agentBundle: string;
   readonly #options: FleetOptions;
@@ -99,6 +119,7 @@ export class Fleet implements AsyncDisposable {
     this.#options = parts.options;
     this.kubeconfig = join(parts.planeDir, 'admin.kubeconfig');
     this.planeUrl = `https://127.0.0.1:${parts.ports[0]}`;
+    this.agentPlaneUrl = this.planeUrl;
     this.consoleUrl = `http://127.0.0.1:${parts.ports[1]}`;
   }
 
@@ -138,7 +159,7 @@ export class Fleet implements AsyncDisposable {
         { url: git.repoUrl('fleet'), ref: { branch: 'main' }, interval: '5s' },
       );
       hint = () => void fleet.look();
-      for (const name of Object.keys(options.clusters)) await fleet.enroll(name);
+      for (const [name, { isLate }] of Object.entries(options.clusters)) if (isLate !== true) await fleet.enroll(name);
       return fleet;
     } catch (error) {
       await fleet[Symbol.asyncDispose]();
@@ -204,9 +225,13 @@ export class Fleet implements AsyncDisposable {
     await handle.apply(profile.map((manifest) => JSON.stringify(manifest)).join('\n---\n'));
     const kubeconfig = join(this.dir, `agent-${name}.kubeconfig`);
     await writeFile(kubeconfig, await this.#agentKubeconfig(handle), { mode: 0o600 });
+    return this.startAgent(name, ['--plane', this.agentPlaneUrl, '--join', await this.joinToken(name)]);
+  }
+
+  /** A new join token of a Cluster that exists. */
+  async joinToken(name: string): Promise<string> {
     const response = await this.client.request({ method: 'POST', path: `${pathOf(Cluster, { name })}/enroll`, body: '{}' });
-    const { token } = JSON.parse(response.body.toString('utf8')) as { token: string };
-    return this.startAgent(name, ['--plane', this.planeUrl, '--join', token]);
+    return (JSON.parse(response.body.toString('utf8')) as { token: string }).token;
   }
 
   async #agentKubeconfig(handle: ClusterHandle): Promise<string> {
@@ -233,6 +258,11 @@ export class Fleet implements AsyncDisposable {
     });
   }
 
+  /** Where the agent of that name keeps its state, if it is in a directory. */
+  stateDir(name: string): string {
+    return join(this.dir, `agent-${name}`);
+  }
+
   /** An agent process on the state of `name`; further arguments as `fairlead agent` takes them. */
   startAgent(name: string, args: readonly string[] = [], stateOf: string = name): Child {
     return startChild(
@@ -242,8 +272,7 @@ export class Fleet implements AsyncDisposable {
         join(this.dir, `agent-${name}.kubeconfig`),
         '--namespace',
         this.agentNamespace,
-        '--state-dir',
-        join(this.dir, `agent-${stateOf}`),
+        ...(this.#options.clusters[stateOf]?.state === 'secrets' ? [] : ['--state-dir', this.stateDir(stateOf)]),
         ...(this.#options.agentArgs ?? []),
         ...args,
       ],
@@ -350,6 +379,12 @@ export class Fleet implements AsyncDisposable {
     const scope = namespace === undefined ? '' : `/namespaces/${namespace}`;
     const response = await this.client.request({ method: 'GET', path: `/apis/${kind.apiVersion}${scope}/${kind.plural}` });
     return (JSON.parse(response.body.toString('utf8')) as { items: PlaneObject<S, T>[] }).items;
+  }
+
+  /** What `kubectl events` shows of one Project. */
+  async events(namespace = 'default'): Promise<readonly FleetEvent[]> {
+    const response = await this.client.request({ method: 'GET', path: `/api/v1/namespaces/${namespace}/events` });
+    return (JSON.parse(response.body.toString('utf8')) as { items: FleetEvent[] }).items;
   }
 
   async view<T>(path: string): Promise<T> {
