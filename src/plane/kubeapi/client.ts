@@ -99,7 +99,7 @@ export function createClient(
       const { resource, namespace, name, body } = locate(object);
       const used = optionsOf(given);
       const clean = isObject(body) ? body : {};
-      return resultOf(await writer.patch(resource, namespace, name, '', APPLY_PATCH, clean, used), used);
+      return resultOf(await writer.patch({ resource, namespace, name, subresource: '' }, APPLY_PATCH, clean, used), used);
     },
     async create(object, given = {}) {
       const { resource, namespace, body } = locate(object);
@@ -109,7 +109,7 @@ export function createClient(
     async update(object, given = {}) {
       const { resource, namespace, name, body } = locate(object);
       const used = optionsOf(given);
-      return resultOf(await writer.update(resource, namespace, name, '', body, used), used);
+      return resultOf(await writer.update({ resource, namespace, name, subresource: '' }, body, used), used);
     },
     get: (kind, namespace, name) => store.get(kind, { namespace: kind.scope === 'Namespaced' ? namespace : '', name }),
     async delete(kind, namespace, name, given = {}) {
@@ -118,7 +118,11 @@ export function createClient(
       if ((await store.get(kind, keyOfRequest(resource, namespace, name))) === undefined) return false;
       const { dryRun, ...preconditions } = given;
       try {
-        await writer.remove(resource, namespace, name, preconditions, optionsOf(dryRun === undefined ? {} : { dryRun }));
+        await writer.remove(
+          { resource, namespace, name, subresource: '' },
+          preconditions,
+          optionsOf(dryRun === undefined ? {} : { dryRun }),
+        );
         return true;
       } catch (error) {
         if (error instanceof Error && 'code' in error && error.code === 'FL_API_NOT_FOUND') return false;

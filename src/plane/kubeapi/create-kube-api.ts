@@ -18,7 +18,7 @@ import { discoveryRoot, groupDiscovery, resourceDiscovery, type Catalog, type Su
 import type { Issue } from './issues.ts';
 import { get, getIn, isArray, textOf, type Json, type JsonObject } from './json.ts';
 import { contentType, negotiate } from './negotiate.ts';
-import { OpenApi } from './openapi.ts';
+import { emptyOpenApiV2, OpenApi } from './openapi.ts';
 import { selectionOf } from './query.ts';
 import { getObject, listObjects, objectResponse, textResponse } from './reading.ts';
 import { attributesOf, isTrue, requestInfo, type RequestInfo } from './request-info.ts';
@@ -27,7 +27,7 @@ import { answerReview, reviewResources } from './reviews.ts';
 import { failure } from './status-error.ts';
 import { WatchHub } from './watch-hub.ts';
 import { watchObjects } from './watching.ts';
-import { Writer, type DeleteOptions } from './writer.ts';
+import { Writer, type DeleteOptions, type Target } from './writer.ts';
 import { dryRunOf, writeOptionsOf, type WriteOptions } from './write-options.ts';
 
 export interface SubresourceRequest {
@@ -187,6 +187,14 @@ class PlaneKubeApi implements KubeApi {
   async #openapi(request: HttpRequest): Promise<HttpResponse> {
     this.#openApi ??= new OpenApi(this.#catalog, 'Fairlead');
     const path = request.segments.slice(2).join('/');
+    if (request.segments[1] === 'v2' && path === '') {
+      const type = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf';
+      return {
+        status: 200,
+        headers: { 'content-type': type, 'cache-control': 'no-cache, private' },
+        body: emptyOpenApiV2('Fairlead'),
+      };
+    }
     if (request.segments[1] !== 'v3') throw failure.noSuchPath();
     if (path === '') {
       return {
@@ -310,7 +318,7 @@ class PlaneKubeApi implements KubeApi {
         const form = negotiate(request);
         const options = writeOptionsOf(request, 'UpdateOptions');
         const body = parseBody(await request.body(), contentType(request));
-        const written = await this.#writer.update(resource, namespace, info.name, info.subresource, body, options);
+        const written = await this.#writer.update(targetOf(resource, namespace, info), body, options);
         return objectResponse(200, resource, written.object, form, request, this.#clock.now(), warningsOf(options));
       }
       case 'patch':
@@ -332,7 +340,7 @@ class PlaneKubeApi implements KubeApi {
     const options = writeOptionsOf(request, 'PatchOptions', type === APPLY_PATCH);
     const bytes = await request.body();
     const patch = type === APPLY_PATCH ? applyBody(bytes) : parsePatch(bytes);
-    const written = await this.#writer.patch(resource, namespace, info.name, info.subresource, type, patch, options);
+    const written = await this.#writer.patch(targetOf(resource, namespace, info), type, patch, options);
     return objectResponse(
       written.created ? 201 : 200,
       resource,
@@ -350,7 +358,7 @@ class PlaneKubeApi implements KubeApi {
     const body = bytes.length === 0 ? {} : parseBody(bytes, contentType(request));
     const { options, preconditions } = deleteOptionsOf(request, body);
     if (info.name !== '') {
-      const object = await this.#writer.remove(resource, namespace, info.name, preconditions, options);
+      const object = await this.#writer.remove(targetOf(resource, namespace, info), preconditions, options);
       return objectResponse(200, resource, object, form, request, this.#clock.now(), warningsOf(options));
     }
     if (resource.namespaced && namespace === '') throw failure.methodNotAllowed();
@@ -377,13 +385,8 @@ class PlaneKubeApi implements KubeApi {
       });
       for (const object of page.items) {
         try {
-          await this.#writer.remove(
-            resource,
-            object.metadata.namespace ?? '',
-            object.metadata.name,
-            { uid: object.metadata.uid },
-            options,
-          );
+          const { name, namespace: within = '', uid } = object.metadata;
+          await this.#writer.remove({ resource, namespace: within, name, subresource: '' }, { uid }, options);
           removed.push(object as unknown as JsonObject);
         } catch (error) {
           // Gone already, which is what was asked for.
@@ -394,6 +397,10 @@ class PlaneKubeApi implements KubeApi {
     } while (after !== undefined && !request.signal.aborted);
     return removed;
   }
+}
+
+function targetOf(resource: Resource, namespace: string, { name, subresource }: RequestInfo): Target {
+  return { resource, namespace, name, subresource };
 }
 
 function parsePatch(bytes: Buffer): Json {

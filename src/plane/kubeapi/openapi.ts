@@ -40,6 +40,17 @@ export class OpenApi {
   }
 }
 
+/**
+ * OpenAPI v2 without content, in the only form kubectl reads it: for a kind that v3 does not have kubectl looks there, and
+ * without an answer says "the server could not find the requested resource" instead of "no matches for kind".
+ */
+export function emptyOpenApiV2(title: string): Buffer {
+  const field = (number: number, content: Buffer): Buffer =>
+    Buffer.concat([Buffer.from([number * 8 + 2, content.length]), content]);
+  const info = Buffer.concat([field(1, Buffer.from(title)), field(2, Buffer.from('unversioned'))]);
+  return Buffer.concat([field(1, Buffer.from('2.0')), field(2, info), field(8, Buffer.alloc(0)), field(9, Buffer.alloc(0))]);
+}
+
 function modelName(resource: Resource): string {
   const reversed = resource.group === '' ? 'io.k8s.api.core' : resource.group.split('.').reverse().join('.');
   return `${reversed}.${resource.version}.${resource.kind}`;

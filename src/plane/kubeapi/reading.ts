@@ -67,7 +67,8 @@ export function textResponse(
 ): PlainResponse {
   const base = { 'cache-control': 'no-cache, private', ...headers };
   if (form.yaml) return { status, headers: { ...base, 'content-type': 'application/yaml' }, body: formatYaml(value) };
-  const text = isPretty(request) ? `${JSON.stringify(value, undefined, 2)}\n` : JSON.stringify(value);
+  // With the line end that Go's encoder writes.
+  const text = `${isPretty(request) ? JSON.stringify(value, undefined, 2) : JSON.stringify(value)}\n`;
   return { status, headers: { ...base, 'content-type': 'application/json' }, body: text };
 }
 
@@ -227,6 +228,6 @@ function listResponse(
   if (form.yaml || isPretty(request)) return textResponse(200, { ...head, items: parsed() }, form, request);
   // Stored text is passed on as it is: parsing 10,000 objects only to write them again would cost more than everything else.
   const items = resource.view === undefined ? texts : texts.map((text) => apiText(resource, text));
-  const body = `${JSON.stringify(head).slice(0, -1)},"items":[${items.join(',')}]}`;
+  const body = `${JSON.stringify(head).slice(0, -1)},"items":[${items.join(',')}]}\n`;
   return { status: 200, headers: { 'content-type': 'application/json', 'cache-control': 'no-cache, private' }, body };
 }

@@ -24,6 +24,8 @@ interface Parts {
   readonly causes?: readonly StatusCause[];
   readonly uid?: string;
   readonly retryAfterSeconds?: number;
+  /** Empty details are sent, too: some of Kubernetes' errors have them. */
+  readonly hasDetails?: boolean;
 }
 
 function make(parts: Parts): StatusError {
@@ -41,7 +43,7 @@ function make(parts: Parts): StatusError {
     status: 'Failure',
     message: parts.message,
     reason: parts.reason,
-    ...(Object.keys(details).length === 0 ? {} : { details }),
+    ...(Object.keys(details).length === 0 && parts.hasDetails !== true ? {} : { details }),
     code: parts.code,
   };
   return new StatusError(status, parts.kind);
@@ -136,6 +138,7 @@ export const failure = {
   /** A patch that cannot be carried out on the object as it is. */
   unprocessable: (): StatusError =>
     make({
+      hasDetails: true,
       code: 422,
       reason: 'Invalid',
       kind: 'invalid',

@@ -11,6 +11,14 @@ export function validateSchema(schema: JsonObject, value: Json, path: string): I
   return issues;
 }
 
+/** Of `status` alone: fields are named from the object's root, messages from status, as Kubernetes does it. */
+export function validateStatus(schema: JsonObject, value: Json): Issue[] {
+  return validateSchema(schema, value, '').map((issue) => ({
+    ...issue,
+    field: issue.field === '' ? 'status' : `status.${issue.field}`,
+  }));
+}
+
 function child(path: string, key: string): string {
   return path === '' ? key : `${path}.${key}`;
 }

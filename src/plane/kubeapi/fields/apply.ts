@@ -264,7 +264,7 @@ function applyOnce(
     if (stripped.isEmpty) step.managers.delete(self);
     else step.managers.set(self, { ...entry, time, fields: stripped });
   }
-  return { object: after, managers: step.managers };
+  return { object: asObject(dropEmptied(merged, after)), managers: step.managers };
 }
 
 function asObject(value: Json | undefined): JsonObject {
@@ -283,12 +283,13 @@ function prune(scope: FieldScope, merged: JsonObject, managers: Managers, last: 
   const withOwned = removeFields(type, merged, mergedSet.difference(keep));
   const ownedSet = fieldSetOf(type, withOwned).withNamedFields(type);
   const pruned = removeFields(type, merged, mergedSet.difference(ownedSet).intersection(lastNamed));
-  return asObject(dropEmptied(merged, pruned));
+  // Containers that this emptied are null here: nobody who holds one loses it to that.
+  return asObject(pruned);
 }
 
 /**
- * A container that pruning emptied: an API server leaves null there and then refuses its own object (422). Here it goes
- * along with its content.
+ * A container that pruning emptied: an API server leaves null there and, outside of metadata, refuses its own object (422).
+ * Here it goes along with its content.
  */
 function dropEmptied(before: Json | undefined, after: Json | undefined): Json | undefined {
   if (after === null && (isObject(before) || isArray(before))) return undefined;
