@@ -333,7 +333,14 @@ describe('the agent protocol', () => {
     );
     await agent.report([agent.steady('default', 'lane')]);
     assert.equal(plane.agents.live.lane('lane')?.reports.get('default/lane')?.health, 'healthy');
-    await agent.report([agent.steady('default', 'lane', { health: 'degraded' })], { number: 1 });
+    await agent.report([agent.steady('default', 'lane', { health: 'progressing' })], { number: 1 });
+    assert.equal(
+      plane.agents.live.lane('lane')?.reports.get('default/lane')?.health,
+      'progressing',
+      'the same number again counts',
+    );
+    await agent.report([agent.steady('default', 'lane')], { number: 7 });
+    await agent.report([agent.steady('default', 'lane', { health: 'degraded' })], { number: 6 });
     assert.equal(plane.agents.live.lane('lane')?.reports.get('default/lane')?.health, 'healthy', 'a lower number is stale');
     const answer = await agent.report([], { number: 10, stateDigest: 'sha256:else' });
     assert.equal(answer.resync, true);

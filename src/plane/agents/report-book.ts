@@ -52,7 +52,8 @@ export class ReportBook {
   take(cluster: string, report: ReportRequest): Taken {
     const former = this.#lanes.get(cluster);
     const isSameBoot = former?.boot === report.boot;
-    if (isSameBoot && report.number <= former.number) return { is: 'stale' };
+    // The same number again is a report whose answer was lost: the agent may have put newer words into it.
+    if (isSameBoot && report.number < former.number) return { is: 'stale' };
     // What an earlier process said is dropped only once the new one has said everything.
     if (!isSameBoot && !report.full) return { is: 'taken', changed: [], agentChanged: false, resync: true };
     const before = new Map(former?.digests);

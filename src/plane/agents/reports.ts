@@ -8,6 +8,7 @@ import { boundReason, clusterEvent, countEvent, eventKey } from './event-lane.ts
 import type { LiveBook } from './live-book.ts';
 
 const MAX_TRIES = 5;
+const RESYNC_AGAIN_MS = 15_000;
 /** Event rows of one cluster: what comes faster is dropped and counted. */
 const eventBudget = { burst: 500, perSecond: 5 };
 
@@ -42,7 +43,8 @@ export class Reports {
       this.#live.tell({ of: 'report', cluster, project: key.slice(0, slash), application: key.slice(slash + 1) });
     }
     if (contactChanged || taken.agentChanged) this.#live.tell({ of: 'cluster', cluster });
-    return { resync: taken.resync };
+    // A full report that is still not what it says of itself: asking again at once would give the same.
+    return { resync: taken.resync, ...(taken.resync && report.full ? { retryAfterMs: RESYNC_AGAIN_MS } : {}) };
   }
 
   async #commit(cluster: string, report: ReportRequest): Promise<void> {
