@@ -220,6 +220,8 @@ export class ControllerLoop {
 }
 
 function isEmpty(transaction: Transaction): boolean {
-  const { write, blobs, issue, sealed, audit, effects } = transaction;
-  return [write, blobs, issue, sealed, effects].every((part) => part === undefined || part.length === 0) && audit === undefined;
+  const { write, blobs, issue, sealed, forget, audit, effects } = transaction;
+  return (
+    [write, blobs, issue, sealed, forget, effects].every((part) => part === undefined || part.length === 0) && audit === undefined
+  );
 }

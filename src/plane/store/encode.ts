@@ -35,6 +35,7 @@ export interface EncodedTransaction {
   readonly blobs: readonly { readonly digest: string; readonly bytes: Uint8Array }[];
   readonly issue: readonly { readonly cluster: string; readonly digests: readonly string[] }[];
   readonly sealed: readonly { readonly cluster: string; readonly equality: string; readonly digest: string }[];
+  readonly forget: readonly string[];
   /** Canonical JSON without the opening brace; the writer prepends sequence and revision. */
   readonly audit: string | undefined;
   readonly effects: readonly { readonly type: string; readonly key: string; readonly payload: string }[];
@@ -78,6 +79,7 @@ export function encodeTransaction(transaction: Transaction): EncodedTransaction 
     blobs: blobs.map(({ digest, bytes }) => ({ digest, bytes })),
     issue: issue.map(({ cluster, digests }) => ({ cluster, digests })),
     sealed: sealed.map(({ cluster, equality, digest }) => ({ cluster, equality, digest })),
+    forget: transaction.forget ?? [],
     audit,
     effects,
     bytes,

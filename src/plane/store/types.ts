@@ -40,6 +40,11 @@ export interface Store {
   blobs(digests: readonly string[], issuedTo?: string): Promise<ReadonlyMap<string, Uint8Array>>;
   /** Which of the digests are not there. */
   missingBlobs(digests: readonly string[]): Promise<readonly string[]>;
+  /**
+   * Forgets the blobs that `isKept` does not name, and what was issued and sealed of them; how many went. Blobs put, or asked
+   * for by `missingBlobs`, in the last hour stay: a commit that counts on them may be under way.
+   */
+  sweepBlobs(isKept: (digest: string) => boolean, signal: AbortSignal): Promise<number>;
   /** Sealed forms already made for a cluster: equality HMAC → digest of the sealed bytes. */
   sealedDigests(cluster: string, equalities: readonly string[]): Promise<ReadonlyMap<string, string>>;
 
@@ -102,6 +107,8 @@ export interface Transaction {
   /** Digests that a cluster may fetch from now on. */
   readonly issue?: readonly { readonly cluster: string; readonly digests: readonly string[] }[];
   readonly sealed?: readonly { readonly cluster: string; readonly equality: string; readonly digest: string }[];
+  /** Clusters that are gone: nothing stays issued or sealed to their names. */
+  readonly forget?: readonly string[];
   readonly audit?: AuditLeaf;
   readonly effects?: readonly Effect[];
 }

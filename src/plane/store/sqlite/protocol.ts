@@ -32,7 +32,9 @@ export type Operation =
   | { readonly op: 'renew'; readonly name: string; readonly token: number; readonly ttlMs: number }
   | { readonly op: 'release'; readonly name: string; readonly token: number }
   | { readonly op: 'pulses'; readonly rows: readonly { readonly kind: string; readonly key: string; readonly value: string }[] }
-  | { readonly op: 'sweep'; readonly digests: readonly string[]; readonly beforeMs: number };
+  | { readonly op: 'sweep'; readonly digests: readonly string[]; readonly beforeMs: number }
+  /** Drops what names swept blobs, of one cluster. */
+  | { readonly op: 'trim'; readonly cluster: string };
 
 /** By operation: a CommitResult; for acquire a token or when to ask again; for renew whether it is still held; for sweep how many went. */
 export type OperationValue =

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { codeOf, messageOf, waitFor } from '#base';
+import { codeOf, messageOf, systemClock, waitFor } from '#base';
+import { openKeys } from '#plane/keys';
 import type { Store } from '../types.ts';
 import { commit, key, put, remove, Widget, widget } from '../testing/contract-kit.ts';
 import { networkFileSystem } from './directory-lock.ts';
@@ -98,6 +99,31 @@ test('a field that becomes selectable is found in objects stored before', () =>
     const found = await second.list(Widget, { fields: [{ path: 'spec.cluster', operator: '=', value: 'c1' }] });
     assert.equal(found.items.length, 1);
     await second.close();
+  }));
+
+test('a database restored from an older copy gives out no revision a second time', () =>
+  inDirectory(async (dir) => {
+    const open = async () => {
+      const keys = await openKeys({ dir: join(dir, 'keys'), clock: systemClock });
+      return openSqliteStore({ dir: join(dir, 'db'), kinds: [Widget], revisionFloor: keys.revisionFloor });
+    };
+    const first = await open();
+    const saved = await commit(first, { write: [put('a')] });
+    await first.close();
+    await cp(join(dir, 'db'), join(dir, 'copy'), { recursive: true });
+    const second = await open();
+    const lost = await commit(second, { write: [put('b')] });
+    await second.close();
+    await rm(join(dir, 'db'), { recursive: true });
+    await cp(join(dir, 'copy'), join(dir, 'db'), { recursive: true });
+    const restored = await open();
+    assert.equal(await restored.get(Widget, key('b')), undefined);
+    assert.ok((await commit(restored, { write: [put('c')] })) > lost);
+    // Whoever has seen the lost commit must list again; whoever was there before goes on.
+    const next = (after: number) => restored.changes(after, [Widget], AbortSignal.timeout(5_000))[Symbol.asyncIterator]().next();
+    await assert.rejects(next(lost), (error) => codeOf(error) === 'FL_STORE_COMPACTED');
+    assert.equal((await next(saved)).value?.[0]?.key.name, 'c');
+    await restored.close();
   }));
 
 test('a full disk refuses commits by name, serves reads, and heals by itself', async (context) => {

@@ -9,6 +9,7 @@ import { lockDirectory } from './directory-lock.ts';
 import { holdLease } from './lease.ts';
 import { Pulses } from './pulses.ts';
 import { SqliteReader, type Row } from './reader.ts';
+import { RecentDigests, sweepBlobs } from './sweep-blobs.ts';
 import { auditHash, AUDIT_START, readAuditHead } from './writer.ts';
 import { WriterClient } from './writer-client.ts';
 
@@ -63,6 +64,7 @@ class SqliteStore implements Store {
   readonly #pulses: Pulses;
   readonly #clock: Clock;
   readonly #lists: ListConnections;
+  readonly #asked = new RecentDigests();
   readonly #stop = new AbortController();
   readonly #unlock: () => void;
   #oldest: number;
@@ -267,11 +269,16 @@ class SqliteStore implements Store {
 
   async missingBlobs(digests: readonly string[]): Promise<readonly string[]> {
     const missing: string[] = [];
+    this.#asked.note(digests, this.#clock.now());
     await this.#each(digests, (digest) => {
       if (this.#reader.sql('SELECT 1 AS one FROM blobs WHERE digest = ?').get(digestBytes(digest)) === undefined)
         missing.push(digest);
     });
     return missing;
+  }
+
+  async sweepBlobs(isKept: (digest: string) => boolean, signal: AbortSignal): Promise<number> {
+    return sweepBlobs({ isKept, signal, reader: this.#reader, writer: this.#writer, asked: this.#asked, clock: this.#clock });
   }
 
   async sealedDigests(cluster: string, equalities: readonly string[]): Promise<ReadonlyMap<string, string>> {

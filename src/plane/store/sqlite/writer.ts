@@ -184,13 +184,14 @@ export class SqliteWriter {
         let removed = 0;
         for (const digest of operation.digests) {
           const gone = this.#sql('DELETE FROM blobs WHERE digest = ? AND at < ?').run(digestBytes(digest), operation.beforeMs);
-          if (Number(gone.changes) === 0) continue;
-          removed += 1;
-          this.#sql('DELETE FROM sealed WHERE digest = ?').run(digestBytes(digest));
-          this.#sql('DELETE FROM issued WHERE digest = ?').run(digestBytes(digest));
+          removed += Number(gone.changes);
         }
         return { removed };
       }
+      case 'trim':
+        this.#sql('DELETE FROM issued WHERE cluster = ? AND digest NOT IN (SELECT digest FROM blobs)').run(operation.cluster);
+        this.#sql('DELETE FROM sealed WHERE cluster = ? AND digest NOT IN (SELECT digest FROM blobs)').run(operation.cluster);
+        return undefined;
     }
   }
 
@@ -345,6 +346,10 @@ export class SqliteWriter {
   }
 
   #content(transaction: EncodedTransaction, nowMs: number): void {
+    for (const cluster of transaction.forget) {
+      this.#sql('DELETE FROM issued WHERE cluster = ?').run(cluster);
+      this.#sql('DELETE FROM sealed WHERE cluster = ?').run(cluster);
+    }
     for (const { digest, bytes } of transaction.blobs) {
       if (sha256(bytes) !== digest) {
         throw new FairleadError('FL_STORE_DIGEST', `bytes given as ${digest} have another digest; nothing was written`, {

@@ -36,6 +36,51 @@ export function contentContract(name: string, create: CreateDatabase): void {
       assert.deepEqual(await store.missingBlobs([sha256('a')]), [sha256('a')]);
     }));
 
+  test(`${name}: a sweep forgets what nobody keeps, but nothing that a commit may count on`, async () => {
+    const clock = new FakeClock();
+    const hour = 3_600_000;
+    await withStore(
+      create,
+      async (store) => {
+        const blob = (text: string) => ({ digest: sha256(text), bytes: Buffer.from(text) });
+        const [kept, gone, asked, sealed] = [blob('kept'), blob('gone'), blob('asked'), blob('sealed')];
+        const digests = [kept, gone, asked, sealed].map((one) => one.digest);
+        await commit(store, {
+          blobs: [kept, gone, asked, sealed],
+          issue: [{ cluster: 'c1', digests }],
+          sealed: [{ cluster: 'c1', equality: 'e', digest: sealed.digest }],
+        });
+        const sweep = () => store.sweepBlobs((digest) => digest === kept.digest, new AbortController().signal);
+        assert.equal(await sweep(), 0, 'put a moment ago');
+        await clock.advance(2 * hour);
+        assert.deepEqual(await store.missingBlobs([asked.digest]), []);
+        await clock.advance(hour / 2);
+        await commit(store, { blobs: [blob('young')] });
+        assert.equal(await sweep(), 2);
+        assert.deepEqual(await store.missingBlobs([...digests, sha256('young')]), [gone.digest, sealed.digest]);
+        assert.equal((await store.sealedDigests('c1', ['e'])).size, 0);
+        // What was swept is not issued any more when it comes back.
+        await commit(store, { blobs: [gone] });
+        assert.deepEqual([...(await store.blobs(digests, 'c1')).keys()], [kept.digest, asked.digest]);
+        await clock.advance(3 * hour);
+        assert.equal(await sweep(), 3);
+      },
+      { clock },
+    );
+  });
+
+  test(`${name}: nothing stays issued or sealed to the name of a cluster that is gone`, () =>
+    withStore(create, async (store) => {
+      const bytes = Buffer.from('x');
+      const digest = sha256(bytes);
+      const issue = ['c1', 'c2'].map((cluster) => ({ cluster, digests: [digest] }));
+      await commit(store, { blobs: [{ digest, bytes }], issue, sealed: [{ cluster: 'c1', equality: 'e', digest }] });
+      await commit(store, { forget: ['c1'] });
+      assert.equal((await store.blobs([digest], 'c1')).size, 0);
+      assert.equal((await store.sealedDigests('c1', ['e'])).size, 0);
+      assert.equal((await store.blobs([digest], 'c2')).size, 1);
+    }));
+
   test(`${name}: sealed forms are found by cluster and equality`, () =>
     withStore(create, async (store) => {
       const bytes = Buffer.from('sealed');

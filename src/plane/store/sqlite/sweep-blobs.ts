@@ -1,0 +1,94 @@
+import type { Clock } from '#base';
+import { digestText } from '../encode.ts';
+import type { SqliteReader } from './reader.ts';
+import type { WriterClient } from './writer-client.ts';
+
+/** How long a commit may take from asking which blobs are missing to naming those that are not. */
+const GRACE_MS = 3_600_000;
+const PAGE = 500;
+const REMEMBERED = 200_000;
+
+/** Digests that somebody was told are there, for an hour at least and two at most. */
+export class RecentDigests {
+  #current = new Set<string>();
+  #previous = new Set<string>();
+  #turnedAtMs = 0;
+  /** More than could be remembered were asked for in this hour. */
+  #isOver = false;
+  #wasOver = false;
+
+  note(digests: readonly string[], nowMs: number): void {
+    this.#turn(nowMs);
+    for (const digest of digests) {
+      if (this.#current.size < REMEMBERED) this.#current.add(digest);
+      else this.#isOver = true;
+    }
+  }
+
+  /** Whether the digest may have been asked for; in doubt, yes. */
+  has(digest: string, nowMs: number): boolean {
+    this.#turn(nowMs);
+    return this.#isOver || this.#wasOver || this.#current.has(digest) || this.#previous.has(digest);
+  }
+
+  #turn(nowMs: number): void {
+    if (nowMs - this.#turnedAtMs < GRACE_MS) return;
+    // Two hours without a question: neither set counts any more.
+    const isStale = nowMs - this.#turnedAtMs >= 2 * GRACE_MS;
+    this.#previous = isStale ? new Set() : this.#current;
+    this.#wasOver = isStale ? false : this.#isOver;
+    this.#current = new Set();
+    this.#isOver = false;
+    this.#turnedAtMs = nowMs;
+  }
+}
+
+export interface Sweep {
+  readonly isKept: (digest: string) => boolean;
+  readonly signal: AbortSignal;
+  readonly reader: SqliteReader;
+  readonly writer: WriterClient;
+  readonly asked: RecentDigests;
+  readonly clock: Clock;
+}
+
+/** Goes through all blobs in pages; other commits run in between. */
+export async function sweepBlobs({ isKept, signal, reader, writer, asked, clock }: Sweep): Promise<number> {
+  let removed = 0;
+  let after: Uint8Array = new Uint8Array();
+  for (;;) {
+    signal.throwIfAborted();
+    const beforeMs = clock.now() - GRACE_MS;
+    const rows = reader.sql('SELECT digest, at FROM blobs WHERE digest > ? ORDER BY digest LIMIT ?').all(after, PAGE);
+    const digests: string[] = [];
+    for (const row of rows) {
+      // A BLOB column.
+      after = row['digest'] as Uint8Array;
+      const digest = digestText(after);
+      if (Number(row['at']) < beforeMs && !asked.has(digest, clock.now()) && !isKept(digest)) digests.push(digest);
+    }
+    if (digests.length > 0) {
+      const value = await writer.request({ op: 'sweep', digests, beforeMs });
+      if (value !== undefined && 'removed' in value) removed += value.removed;
+    } else await new Promise((resolve) => setImmediate(resolve));
+    if (rows.length < PAGE) break;
+  }
+  if (removed > 0) await trim(reader, writer, signal);
+  return removed;
+}
+
+async function trim(reader: SqliteReader, writer: WriterClient, signal: AbortSignal): Promise<void> {
+  let cluster = '';
+  for (;;) {
+    signal.throwIfAborted();
+    const row = reader
+      .sql(
+        'SELECT min(cluster) AS cluster FROM (SELECT min(cluster) AS cluster FROM issued WHERE cluster > ?' +
+          ' UNION ALL SELECT min(cluster) AS cluster FROM sealed WHERE cluster > ?)',
+      )
+      .get(cluster, cluster);
+    if (row === undefined || row['cluster'] === null) return;
+    cluster = String(row['cluster']);
+    await writer.request({ op: 'trim', cluster });
+  }
+}
