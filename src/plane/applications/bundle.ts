@@ -23,7 +23,7 @@ export function buildBundle(
   const entries = objects.map((object): BundleEntry => {
     const { id, stage, wave, scope, source } = object;
     const common = { id, stage, wave, scope, source: { file: source.file, line: source.line } };
-    if (!object.sensitive) return { ...common, digest: sha256(object.body), size: object.body.byteLength };
+    if (!object.sensitive) return { ...common, digest: digestOf(object.body), size: object.body.byteLength };
     const own = object.sealed.find((sealed) => sealed.cluster === cluster);
     if (own === undefined) throw new Error(`broken guarantee: ${id.kind} ${id.name} is not sealed for ${cluster ?? 'the plane'}`);
     return { ...common, digest: sealedDigest(own.equality), size: own.bytes.byteLength, sealed: own.equality };
@@ -32,6 +32,15 @@ export function buildBundle(
   const bytes = Buffer.from(JSON.stringify(bundle));
   const digest = sha256(bytes);
   return { digest, bytes, objects: entries.length, digests: [digest, ...new Set(entries.map((entry) => entry.digest))] };
+}
+
+/** A thousand clusters share a render: its bytes are hashed once. */
+const known = new WeakMap<Uint8Array, string>();
+
+export function digestOf(bytes: Uint8Array): string {
+  const digest = known.get(bytes) ?? sha256(bytes);
+  known.set(bytes, digest);
+  return digest;
 }
 
 /** Digests of everything a stored bundle lists. */

@@ -27,10 +27,7 @@ interface ApplicationView {
 /** All clusters and the targets of all Applications: who concerns whom. */
 export class Fleet {
   readonly #clusters = new Shadow(Cluster, viewOfCluster);
-  readonly #identities = new Shadow(AgentIdentity, (identity) => ({
-    name: identity.metadata.name,
-    sealingKey: identity.spec.detached === true ? undefined : identity.spec.sealingKey,
-  }));
+  readonly #identities = new Shadow(AgentIdentity, viewOfIdentity);
   readonly #applications = new Shadow(Application, viewOfApplication);
   #sorted: { readonly version: number; readonly clusters: readonly FleetCluster[] } | undefined;
 
@@ -72,6 +69,9 @@ export class Fleet {
       }),
       wakeOn(AgentIdentity, async (change, read) => {
         this.#identities.take(change);
+        const { type, before, after } = change;
+        if (type === 'modified' && before !== undefined && isDeepStrictEqual(viewOfIdentity(before), viewOfIdentity(after)))
+          return [];
         await this.#clusters.load(read);
         return this.#concerned(read, [this.#clusters.get(change.after.metadata.name)], false);
       }),
@@ -117,6 +117,10 @@ function viewOfCluster(cluster: Cluster): ClusterView {
     isSuspended: cluster.spec.suspend === true,
     isDeleting: cluster.metadata.deletionTimestamp !== undefined,
   };
+}
+
+function viewOfIdentity({ metadata, spec }: AgentIdentity): { readonly name: string; readonly sealingKey: string | undefined } {
+  return { name: metadata.name, sealingKey: spec.detached === true ? undefined : spec.sealingKey };
 }
 
 function viewOfApplication(application: Application): ApplicationView {

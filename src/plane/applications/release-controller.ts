@@ -37,7 +37,7 @@ import { nothingStaged, reasonOfError, renderTree, type Derive, type Staged, typ
 import { planRetirement } from './retire.ts';
 import { deliveriesOf, eachPage } from './shadow.ts';
 import type { OpenSnapshot } from './snapshot-files.ts';
-import { planContent } from './stage-content.ts';
+import { contentFirst, planContent } from './stage-content.ts';
 import { targetsOf, type Targeting } from './targets.ts';
 import { baseGroups } from './wanted-groups.ts';
 
@@ -193,7 +193,7 @@ class ReleaseLook {
     const { read } = context;
     const { application, newest } = subject;
     const { namespace = '', name } = application.metadata;
-    if (application.spec.suspend === true) return { reason: reasonOf('FL_HOLD_SUSPENDED', { object: `application ${name}` }) };
+    if (application.spec.suspend === true) return { reason: reasonOf('FL_HOLD_SUSPENDED', { object: `application/${name}` }) };
     const project = await read.get(Project, { namespace: '', name: namespace });
     if (project === undefined) return { reason: reasonOf('FL_CLAIM_PROJECT', { project: namespace }) };
     const { sourceRef, path = '.' } = application.spec.source;
@@ -291,7 +291,7 @@ class ReleaseLook {
       return { result: { againMs: 0 } };
     }
     const { number, transaction } = await this.#release(subject, content, snapshot, found.reason, context);
-    return { result: { chunks: [...prepared.chunks, transaction] }, released: number };
+    return { result: { chunks: contentFirst(prepared.chunks, transaction) }, released: number };
   }
 
   async #release(

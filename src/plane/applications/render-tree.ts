@@ -3,7 +3,7 @@ import { isReasonCode, reasonOf, type RenderRow, type UntimedReason } from '#api
 import type { Reader } from '#plane/engine';
 import type { Blob } from '#plane/store';
 import type { Listing, Recipient, Renderer, RenderRequest, RenderResult } from '#render';
-import { buildBundle } from './bundle.ts';
+import { buildBundle, digestOf } from './bundle.ts';
 import { reasonOfRender } from './render-reason.ts';
 import type { SnapshotFile, SnapshotFiles } from './snapshot-files.ts';
 import { mentionedVariables, narrowed, valuesKey, variablesOf, type BaseGroup, type Member } from './wanted-groups.ts';
@@ -208,7 +208,7 @@ async function stage(
   staged: Staged,
 ): Promise<void> {
   const keep = (bytes: Uint8Array): string => {
-    const digest = sha256(bytes);
+    const digest = digestOf(bytes);
     if (!staged.blobs.has(digest)) staged.blobs.set(digest, { digest, bytes });
     return digest;
   };

@@ -32,7 +32,9 @@ export async function planContent(
     return listed.get(digest);
   };
   const issues: { readonly cluster: string; readonly digests: readonly string[] }[] = [];
-  for (const { digest, clusters } of bundles) {
+  for (const [index, { digest, clusters }] of bundles.entries()) {
+    // With Secrets every cluster has a bundle of its own.
+    if (index % 50 === 49) await new Promise((resolve) => setImmediate(resolve));
     const now = await listOf(digest);
     if (now === undefined) return { missing: digest };
     const newOver = new Map<string, readonly string[]>();
@@ -87,4 +89,19 @@ function* rowChunks(
     }
   }
   if (issue.length > 0) yield { issue };
+}
+
+const small = { bytes: 1 << 20, rows: 2_000 };
+
+/**
+ * The chunks and what they are for: one transaction when all of it is small, as nearly always, because every commit waits for
+ * the disk; else one after the other, content first.
+ */
+export function contentFirst(chunks: readonly Transaction[], last: Transaction): readonly Transaction[] {
+  const blobs = chunks.flatMap((one) => one.blobs ?? []);
+  const sealed = chunks.flatMap((one) => one.sealed ?? []);
+  const issue = chunks.flatMap((one) => one.issue ?? []);
+  const bytes = blobs.reduce((sum, blob) => sum + blob.bytes.byteLength, 0);
+  const rows = blobs.length + sealed.length + issue.reduce((sum, one) => sum + one.digests.length, 0);
+  return bytes > small.bytes || rows > small.rows ? [...chunks, last] : [{ ...last, blobs, sealed, issue }];
 }

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { rfc3339 } from '#base';
-import { Application, Delivery, formatKey, isReasonCode, keyOf, parseKey, reasonOf, Release } from '#api';
+import { Application, conditionOf, Delivery, formatKey, isReasonCode, keyOf, parseKey, reasonOf, Release } from '#api';
 import { wakeOn, type Controller, type ReconcileContext, type ReconcileResult } from '#plane/engine';
 import { summarise, withStanding, type DeliverySummary } from './application-status.ts';
 import { asRead } from './new-object.ts';
@@ -16,8 +16,14 @@ export function createStatusController(): Controller {
     name: 'application-status',
     concurrency: 4,
     wakes: [
-      wakeOn(Application, ({ type, after }) => (type === 'deleted' ? [] : [formatKey(keyOf(after))])),
-      wakeOn(Delivery, ({ after }) => [`${after.metadata.namespace ?? ''}/${after.spec.application}`]),
+      wakeOn(Application, ({ type, before, after }) =>
+        type === 'deleted' || isDeepStrictEqual(groundOf(before), groundOf(after)) ? [] : [formatKey(keyOf(after))],
+      ),
+      wakeOn(Delivery, ({ type, before, after }) =>
+        type === 'modified' && isDeepStrictEqual(verdictOf(before), verdictOf(after))
+          ? []
+          : [`${after.metadata.namespace ?? ''}/${after.spec.application}`],
+      ),
     ],
     initial: async (read) => {
       const keys: string[] = [];
@@ -26,6 +32,21 @@ export function createStatusController(): Controller {
     },
     reconcile: (key, context) => reconcile(key, context, lookedAt),
   };
+}
+
+/** Of an Application, what its summary stands on beside its Deliveries. */
+function groundOf(application: Application | undefined): unknown {
+  const { release, reason, commit, plane } = application?.status ?? {};
+  return [application?.metadata.generation, release, reason, commit, plane];
+}
+
+/** Of a Delivery, what a summary counts. */
+function verdictOf(delivery: Delivery | undefined): unknown {
+  if (delivery === undefined) return undefined;
+  const { spec, status, metadata } = delivery;
+  const ready = conditionOf(delivery, 'Ready');
+  const isCurrent = status?.observedGeneration === metadata.generation;
+  return [spec.wanted, spec.retire === undefined, isCurrent, ready?.status, ready?.reason, ready?.message];
 }
 
 async function reconcile(key: string, context: ReconcileContext, lookedAt: Map<string, number>): Promise<ReconcileResult> {

@@ -9,8 +9,8 @@ export type Permission = { readonly go: true } | { readonly go: false; readonly 
  */
 export function mayRelease(application: Application, _release: Release | undefined, cluster: FleetCluster): Permission {
   if (application.spec.suspend === true) {
-    return { go: false, because: reasonOf('FL_HOLD_SUSPENDED', { object: `application ${application.metadata.name}` }) };
+    return { go: false, because: reasonOf('FL_HOLD_SUSPENDED', { object: `application/${application.metadata.name}` }) };
   }
-  if (cluster.isSuspended) return { go: false, because: reasonOf('FL_HOLD_SUSPENDED', { object: `cluster ${cluster.name}` }) };
+  if (cluster.isSuspended) return { go: false, because: reasonOf('FL_HOLD_SUSPENDED', { object: `cluster/${cluster.name}` }) };
   return { go: true };
 }
