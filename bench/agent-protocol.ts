@@ -16,6 +16,23 @@ const out = (line: string): void => void process.stdout.write(`${line}\n`);
 const quantile = (values: readonly number[], q: number): number =>
   values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * q))] ?? Number.NaN;
 
+/** CPU that this thread spends from one tick of 5 ms to the next: how long the loop is held, whoever else uses the machine. */
+function turnCosts(): { stop(): readonly number[] } {
+  const costs: number[] = [];
+  let last = process.threadCpuUsage();
+  const timer = setInterval(() => {
+    const spent = process.threadCpuUsage(last);
+    costs.push((spent.user + spent.system) / 1000);
+    last = process.threadCpuUsage();
+  }, 5);
+  return {
+    stop() {
+      clearInterval(timer);
+      return costs;
+    },
+  };
+}
+
 out(
   `${cpus().length} × ${cpus()[0]?.model ?? 'CPU'}, ${Math.round(totalmem() / 2 ** 30)} GiB, node ${process.version}, ${count} agents`,
 );
@@ -70,6 +87,7 @@ try {
     const revision = plane.store.revision();
     const delay = monitorEventLoopDelay({ resolution: 5 });
     delay.enable();
+    const turns = turnCosts();
     const cpu = process.cpuUsage();
     const from = Date.now();
     await plane.deliver('web', number, clusters);
@@ -87,13 +105,14 @@ try {
     );
     const ready = Date.now();
     delay.disable();
+    const costs = turns.stop();
     const used = process.cpuUsage(cpu);
     await new Promise((resolve) => setTimeout(resolve, 3000));
     const rows = (plane.store.revision() - revision - 1) / count;
     const latencies = arrivals.map((one) => one.at - from);
     out(
       `${label} release to ${count}: written in ${committed - from} ms, at agents p50 ${quantile(latencies, 0.5)} p99 ${quantile(latencies, 0.99)} ms, ` +
-        `all ready ${ready - from} ms; event-loop delay p50 ${(delay.percentile(50) / 1e6).toFixed(1)} p99 ${(delay.percentile(99) / 1e6).toFixed(1)} max ${(delay.max / 1e6).toFixed(0)} ms; ` +
+        `all ready ${ready - from} ms; event-loop delay p50 ${(delay.percentile(50) / 1e6).toFixed(1)} p99 ${(delay.percentile(99) / 1e6).toFixed(1)} max ${(delay.max / 1e6).toFixed(0)} ms, CPU between ticks of 5 ms p99 ${quantile(costs, 0.99).toFixed(0)} max ${Math.max(...costs).toFixed(0)} ms; ` +
         `${rows.toFixed(2)} rows per application × cluster × release; CPU ${Math.round((used.user + used.system) / 1000)} ms`,
     );
   }
