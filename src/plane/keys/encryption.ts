@@ -2,6 +2,8 @@ import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import { FairleadError, Sensitive } from '#base';
 
 const prefix = 'fle1:';
+/** Stated when decrypting: without it a shorter tag, easier to guess, would be taken. */
+const TAG_BYTES = 16;
 
 /**
  * AES-256-GCM with a random nonce. `context` is authenticated and not stored: what is encrypted for one context (such as
@@ -20,10 +22,10 @@ export function decrypt(key: Uint8Array, context: string, text: string): Sensiti
   try {
     if (!text.startsWith(prefix)) throw new Error('it does not begin with fle1:');
     const bytes = Buffer.from(text.slice(prefix.length), 'base64url');
-    const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, 12));
+    const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, 12), { authTagLength: TAG_BYTES });
     decipher.setAAD(Buffer.from(context));
-    decipher.setAuthTag(bytes.subarray(12, 28));
-    return new Sensitive(Buffer.concat([decipher.update(bytes.subarray(28)), decipher.final()]).toString('utf8'));
+    decipher.setAuthTag(bytes.subarray(12, 12 + TAG_BYTES));
+    return new Sensitive(Buffer.concat([decipher.update(bytes.subarray(12 + TAG_BYTES)), decipher.final()]).toString('utf8'));
   } catch (cause) {
     throw new FairleadError(
       'FL_KEYS_DECRYPT',

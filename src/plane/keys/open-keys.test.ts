@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmodSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -126,4 +126,47 @@ test('nothing secret has a printable form', async () => {
     assert.equal(printed.includes(keys.adminToken.reveal()), false);
     assert.equal(printed.includes('PRIVATE KEY'), false);
   });
+});
+
+test('a text cut short of its whole tag is refused', async () => {
+  await withDir(async (_dir, open) => {
+    const keys = await open();
+    const bytes = Buffer.from(keys.encrypt('c', '').slice('fle1:'.length), 'base64url');
+    // The first bytes of a tag are a valid shorter tag of the same text.
+    for (const tagBytes of [4, 8, 12, 15]) {
+      const text = `fle1:${bytes.subarray(0, 12 + tagBytes).toString('base64url')}`;
+      assert.throws(() => keys.decrypt('c', text), hasCode('FL_KEYS_DECRYPT'), `${tagBytes} bytes`);
+    }
+    assert.equal(keys.decrypt('c', keys.encrypt('c', '')).reveal(), '');
+  });
+});
+
+test('the revision floor is remembered, and one that cannot be read is refused', async () => {
+  await withDir(async (dir, open) => {
+    const keys = await open();
+    assert.equal(keys.revisionFloor.read(), 0);
+    keys.revisionFloor.reserve(1_000_000);
+    assert.equal((await open()).revisionFloor.read(), 1_000_000);
+    for (const text of ['', 'x', '-1', '1e400']) {
+      writeFileSync(join(dir, 'revision-floor'), text);
+      assert.throws(() => keys.revisionFloor.read(), hasCode('FL_KEYS_FLOOR'), text);
+    }
+  });
+});
+
+test('what a crash left half made is made whole at the next start', async () => {
+  const files = ['master', 'admin-token', 'authority.json', 'root.pem', 'signing.pem'];
+  for (const lost of files) {
+    await withDir(async (dir, open) => {
+      await open();
+      // As if the first start had ended before this file, and before the plane id, which comes last.
+      rmSync(join(dir, lost));
+      rmSync(join(dir, 'plane-id'));
+      rmSync(join(dir, 'key-set.json'));
+      rmSync(join(dir, 'server.json'));
+      const keys = await open();
+      assert.equal(openKeySet(keys.keySetEnvelope, keys.rootHash).version, 1);
+      assert.equal((await open()).planeId, keys.planeId);
+    });
+  }
 });

@@ -122,13 +122,24 @@ export async function openKeys(options: KeysOptions): Promise<PlaneKeys> {
     },
     bind: (instanceId) => files.write('instance', `${instanceId}\n`),
     revisionFloor: {
-      read: () => Number(files.read('revision-floor') ?? '0'),
+      read: () => floorOf(options.dir, files.read('revision-floor') ?? '0'),
       reserve: (upTo) => files.write('revision-floor', `${upTo}\n`),
     },
     rotateSigningKey() {
       files.write('signing.pem', newEd25519Pem());
     },
   };
+}
+
+/** A floor that cannot be read is no floor: revisions could come back after a restore. */
+function floorOf(dir: string, text: string): number {
+  const floor = Number(text.trim());
+  if (text.trim() !== '' && Number.isSafeInteger(floor) && floor >= 0) return floor;
+  throw new FairleadError(
+    'FL_KEYS_FLOOR',
+    `${join(dir, 'revision-floor')} holds no number; restore the key directory from its backup`,
+    { kind: 'invalid' },
+  );
 }
 
 async function existingAsync(
