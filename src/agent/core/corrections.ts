@@ -48,13 +48,12 @@ export function driftReason(context: Context, one: ObjectState, drift: Drift): R
   return why(context, 'FL_DRIFT_FOUND', { object, fields: textOfFields(drift), manager: drift.manager, at: drift.at });
 }
 
-/** After a correction: the event that names who, what and when, and whether it has become a fight. */
+/** After a correction of `drift`: the event that names who, what and when, and whether it has become a fight. */
 export function corrected(
   context: Context,
   one: ObjectState,
+  drift: Drift,
 ): { readonly next: ObjectState; readonly events: readonly Happening[] } {
-  const { drift } = one;
-  if (drift === undefined) return { next: one, events: [] };
   const object = describeKey(one.object.key);
   const corrections = new Map<string, readonly number[]>();
   for (const [field, times] of one.corrections ?? []) {

@@ -93,7 +93,7 @@ function begin(app: AppState, context: Context): AppState {
 }
 
 function pendingAgain(one: ObjectState): ObjectState {
-  const { reason, retryAt: _r, awaitsKind: _a, ...rest } = one;
+  const { reason, retryAt: _r, awaitsKind: _a, correcting: _c, ...rest } = one;
   return { ...rest, ...(one.status === 'failed' || reason === undefined ? {} : { reason }), status: 'pending' };
 }
 
@@ -295,14 +295,19 @@ function correcting(app: AppState, context: Context): Transition {
   if (wanted === undefined || record === undefined) return { app };
   const due = dueCorrections(app, context.at);
   if (due.length === 0) return { app };
-  return start(app, {
-    type: 'apply',
-    app: app.key,
-    wanted,
-    objects: due.map((one) => one.object),
-    inventory: record.inventory,
-    isCorrection: true,
-  });
+  const objects = new Map(app.objects);
+  for (const one of due) if (one.drift !== undefined) objects.set(one.object.key, { ...one, correcting: one.drift });
+  return start(
+    { ...app, objects },
+    {
+      type: 'apply',
+      app: app.key,
+      wanted,
+      objects: due.map((one) => one.object),
+      inventory: record.inventory,
+      isCorrection: true,
+    },
+  );
 }
 
 function driveBlocked(app: AppState, context: Context): Transition {

@@ -74,6 +74,8 @@ export interface ObjectState {
   readonly awaitsKind?: boolean;
   readonly attempts: number;
   readonly drift?: Drift;
+  /** What the correction under way puts back: its watch may say that all is well before its answer comes. */
+  readonly correcting?: Drift;
   /** ms of our corrections by field, of the last minute. */
   readonly corrections?: ReadonlyMap<string, readonly number[]>;
   /** Set during a fight: not corrected before, ms; and how often it was put off. */

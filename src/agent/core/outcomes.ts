@@ -124,14 +124,22 @@ function takeApplied(app: AppState, results: readonly ObjectOutcome[], context: 
   const isRun = app.step.at === 'applying';
   let adoptions = 0;
   for (const result of results) {
-    const one = objects.get(result.key);
-    if (one === undefined || result.result === 'skipped') continue;
+    const found = objects.get(result.key);
+    if (found === undefined) continue;
+    const { correcting, ...one } = found;
+    if (result.result === 'skipped') {
+      objects.set(result.key, one);
+      continue;
+    }
     if (result.result === 'failed') {
       objects.set(result.key, failure(one, result.reason, result.retry, context));
       continue;
     }
     if (isRun && one.status === 'pending') counts[result.result] += 1;
-    const repaired = one.drift !== undefined && one.status === 'applied' ? corrected(context, one) : { next: one, events: [] };
+    // Gone before we came: nothing was put back by us.
+    const wasDrift = one.drift === undefined && result.result === 'unchanged' ? undefined : (correcting ?? one.drift);
+    const repaired =
+      wasDrift !== undefined && one.status === 'applied' ? corrected(context, one, wasDrift) : { next: one, events: [] };
     events.push(...repaired.events);
     const { reason: _r, retryAt: _t, awaitsKind: _a, drift: _d, ...rest } = repaired.next;
     objects.set(result.key, {

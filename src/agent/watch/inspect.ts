@@ -2,14 +2,15 @@ import {
   authorOf,
   differsFromWanted,
   foreignFields,
+  formatSteps,
   ownedPaths,
   pointerOf,
   isWithin,
   type KubeObject,
   type LegacyManager,
 } from '#kube';
-import { FIELD_MANAGER, PRUNE_ANNOTATION } from '../apply/marks.ts';
-import type { Drift } from '../core/model.ts';
+import { controllerOf, FIELD_MANAGER, OBJECT_ANNOTATION, OWNER_LABEL, PRUNE_ANNOTATION } from '../apply/marks.ts';
+import type { Drift, ObjectKey } from '../core/model.ts';
 
 /** What a look at a live object of ours says. */
 export interface Inspection {
@@ -83,6 +84,18 @@ export function inspect(live: KubeObject, wanted: KubeObject | Uint8Array, ignor
     conflicts,
     intruders,
   };
+}
+
+/** The drift of an object that lost its marks: which, and who overwrote them. Who took one away is not recorded anywhere. Pure. */
+export function inspectStripped(live: KubeObject, owner: string, key: ObjectKey): Drift {
+  const { labels, annotations } = live.metadata;
+  const lost: string[][] = [];
+  if (labels?.[OWNER_LABEL] !== owner) lost.push(['f:metadata', 'f:labels', `f:${OWNER_LABEL}`]);
+  if (annotations?.[OBJECT_ANNOTATION] !== key) lost.push(['f:metadata', 'f:annotations', `f:${OBJECT_ANNOTATION}`]);
+  if (controllerOf(live.metadata) !== undefined) lost.push(['f:metadata', 'f:ownerReferences']);
+  const authors = lost.flatMap((steps) => authorOf(live, steps, { ours: FIELD_MANAGER }) ?? []);
+  authors.sort((a, b) => ((a.time ?? '') < (b.time ?? '') ? 1 : -1));
+  return { kind: 'stripped', fields: lost.map(formatSteps), manager: authors[0]?.manager ?? '', at: authors[0]?.time ?? '' };
 }
 
 /** What people may set on an object of ours: it changes nothing that Git says. */

@@ -4,7 +4,7 @@ import type { ClusterPort } from '../apply/cluster-port.ts';
 import { isMarked, namesItself, OWNER_LABEL } from '../apply/marks.ts';
 import type { WantedObjects } from '../apply/wanted-objects.ts';
 import type { Drift, Observation, ObjectKey } from '../core/model.ts';
-import { inspect } from './inspect.ts';
+import { inspect, inspectStripped } from './inspect.ts';
 import { judgeHealth } from './judge-health.ts';
 import { comparisonKey, isOlderVersion, keyOfLive, type LiveRecord, type WatchedObject } from './live-record.ts';
 import { explainUnhealthy, hasPods, POD_LOOK_MS } from './look-at-pods.ts';
@@ -286,14 +286,7 @@ export class Watcher {
       const live = await getObject(this.#port.client, mapping, parseId(key), { signal: this.#options.signal });
       if (live === null) return { kind: 'deleted', fields: [], manager: '', at: '' };
       if (isMarked(live.metadata, watched.owner, key)) return undefined;
-      const records = [...(live.metadata.managedFields ?? [])].filter((one) => !one.subresource && one.operation === 'Update');
-      records.sort((a, b) => ((a.time ?? '') < (b.time ?? '') ? 1 : -1));
-      return {
-        kind: 'stripped',
-        fields: ['.metadata.labels', '.metadata.annotations'],
-        manager: records[0]?.manager ?? '',
-        at: records[0]?.time ?? '',
-      };
+      return inspectStripped(live, watched.owner, key);
     } catch (error) {
       this.#log.debug({ object: key, error: messageOf(error) }, 'an object that left its watch cannot be read');
       // Asked again: nothing else would ever tell.

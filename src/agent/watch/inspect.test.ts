@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { KubeObject } from '#kube';
+import { inspectStripped } from './inspect.ts';
+
+const KEY = '/ConfigMap/web/one';
+
+function live(metadata: Partial<KubeObject['metadata']>): KubeObject {
+  return { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'one', namespace: 'web', ...metadata } };
+}
+
+const bystander = {
+  manager: 'some-operator',
+  operation: 'Update' as const,
+  apiVersion: 'v1',
+  time: '2026-01-01T00:00:00Z',
+  fieldsV1: { 'f:metadata': { 'f:annotations': { 'f:example.com/note': {} } } },
+};
+
+test('a mark that was taken away names nobody: a bystander is not blamed', () => {
+  const annotations = { 'fairlead.dev/object': KEY, 'example.com/note': 'x' };
+  assert.deepEqual(inspectStripped(live({ annotations, managedFields: [bystander] }), 'owner', KEY), {
+    kind: 'stripped',
+    fields: ['.metadata.labels["fairlead.dev/owner"]'],
+    manager: '',
+    at: '',
+  });
+});
+
+test('a mark that was overwritten names who did it', () => {
+  const editor = {
+    manager: 'kubectl-label',
+    operation: 'Update' as const,
+    apiVersion: 'v1',
+    time: '2026-01-01T00:00:05Z',
+    fieldsV1: { 'f:metadata': { 'f:labels': { 'f:fairlead.dev/owner': {} } } },
+  };
+  const seen = inspectStripped(
+    live({
+      labels: { 'fairlead.dev/owner': 'other' },
+      annotations: { 'fairlead.dev/object': KEY },
+      managedFields: [bystander, editor],
+    }),
+    'owner',
+    KEY,
+  );
+  assert.deepEqual(
+    [seen.manager, seen.at, seen.fields],
+    ['kubectl-label', '2026-01-01T00:00:05Z', ['.metadata.labels["fairlead.dev/owner"]']],
+  );
+});
