@@ -3,12 +3,14 @@ import { useSyncExternalStore } from 'react';
 
 /** Whether the doorbell line is up, and when the plane was last heard of. */
 export interface LiveState {
-  readonly connected: boolean;
+  /** undefined before the first attempt has ended. */
+  readonly connected: boolean | undefined;
   readonly lastHeardMs: number;
 }
 
-let state: LiveState = { connected: false, lastHeardMs: Date.now() };
+let state: LiveState = { connected: undefined, lastHeardMs: Date.now() };
 const listeners = new Set<() => void>();
+let isListening = false;
 
 function set(next: LiveState): void {
   state = next;
@@ -28,8 +30,11 @@ export function useLive(): LiveState {
 /**
  * Doorbells carry no data: each one makes the views on the screen stale, and they are fetched again. After a lost line
  * everything is stale, because nobody knows what was missed.
+ * Called again it does nothing: there is one line.
  */
 export function listenForDoorbells(queryClient: QueryClient): void {
+  if (isListening) return;
+  isListening = true;
   let attempt = 0;
   let pending = false;
   const refresh = (): void => {

@@ -2,7 +2,6 @@ import { QueryClient, QueryClientProvider } from '@tanstack/react-query';
 import { RouterProvider } from '@tanstack/react-router';
 import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
-import { listenForDoorbells } from './live.ts';
 import { applyTheme } from './theme.ts';
 import { createConsoleRouter } from './router.tsx';
 import './styles.css';
@@ -23,7 +22,6 @@ const queryClient = new QueryClient({
   },
 });
 applyTheme();
-listenForDoorbells(queryClient);
 
 const root = document.getElementById('root');
 if (root !== null) {

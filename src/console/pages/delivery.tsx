@@ -34,7 +34,8 @@ export function DeliveryPage(): React.ReactNode {
           </h1>
           <p className="lead">{view.sentence}</p>
           <p className="muted">
-            for <Age at={view.since} /> · who can act: {view.actor}
+            since <Age at={view.since} suffix=" ago" />
+            {view.state === 'ready' ? null : ` · who can act: ${view.actor}`}
           </p>
           {view.journey === undefined ? null : <Journey times={view.journey} waitsFor={view.sentence} />}
           {view.why.length < 2 ? null : (

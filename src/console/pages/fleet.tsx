@@ -2,7 +2,7 @@ import { Link, useNavigate, useSearch } from '@tanstack/react-router';
 import type { FleetView, ProblemGroup } from '#api';
 import { useView } from '../api.ts';
 import { Copy } from '../parts/copy.tsx';
-import { Grid, Legend } from '../parts/grid.tsx';
+import { Grid, Legend, Rows } from '../parts/grid.tsx';
 import { Loaded } from '../parts/loaded.tsx';
 import { Age } from '../parts/time.tsx';
 import type { FleetSearch } from '../search.ts';
@@ -70,15 +70,7 @@ function Fleet({
                 {entry.clusters} {entry.clusters === 1 ? 'cluster' : 'clusters'}, {entry.ready} of {entry.total} ready
               </span>
             </h2>
-            {entry.cells.length === 0 ? (
-              <p className="muted">Nothing is delivered here.</p>
-            ) : (
-              <Grid
-                cells={entry.cells}
-                label={`Deliveries of ${group === '' ? 'all clusters' : entry.value}`}
-                nameOf={(cell) => `${cell.application} on ${cell.cluster}`}
-              />
-            )}
+            <Cells entry={entry} label={`Deliveries of ${group === '' ? 'all clusters' : entry.value}`} />
             {entry.total > entry.cells.length ? (
               <p className="muted">{entry.total - entry.cells.length} more are not shown; narrow the filter to see them.</p>
             ) : null}
@@ -90,6 +82,15 @@ function Fleet({
       </section>
     </>
   );
+}
+
+/** Above this many clusters in a group names give way to a field of marks. */
+const mostRows = 40;
+
+function Cells({ entry, label }: { readonly entry: FleetView['groups'][number]; readonly label: string }): React.ReactNode {
+  if (entry.cells.length === 0) return <p className="muted">Nothing is delivered here.</p>;
+  if (entry.clusters <= mostRows) return <Rows cells={entry.cells} />;
+  return <Grid cells={entry.cells} label={label} nameOf={(cell) => `${cell.application} on ${cell.cluster}`} />;
 }
 
 function ProblemRow({ problem }: { readonly problem: ProblemGroup }): React.ReactNode {

@@ -1,6 +1,7 @@
+import { useQueryClient } from '@tanstack/react-query';
 import { Link, Outlet, useRouterState } from '@tanstack/react-router';
-import { useState } from 'react';
-import { useLive } from '../live.ts';
+import { useEffect, useState } from 'react';
+import { listenForDoorbells, useLive } from '../live.ts';
 import { applyTheme, currentTheme, type Theme } from '../theme.ts';
 import { ageText, useNow } from './time.tsx';
 
@@ -13,6 +14,11 @@ const pages = [
 
 export function Frame(): React.ReactNode {
   const isLogin = useRouterState({ select: (state) => state.location.pathname === '/login' });
+  const queryClient = useQueryClient();
+  useEffect(() => {
+    // Without a session the line would only be refused.
+    if (!isLogin) listenForDoorbells(queryClient);
+  }, [isLogin, queryClient]);
   return (
     <>
       <a className="skip" href="#main">
@@ -53,9 +59,13 @@ function Contact(): React.ReactNode {
   const live = useLive();
   const now = useNow();
   return (
-    <span className={live.connected ? 'contact contact-live' : 'contact contact-lost'} role="status">
+    <span className={live.connected === false ? 'contact contact-lost' : 'contact contact-live'} role="status">
       <span className="dot" aria-hidden="true" />
-      {live.connected ? 'live' : `no contact for ${ageText(live.lastHeardMs, now)}; showing the last known state`}
+      {live.connected === undefined
+        ? 'connecting'
+        : live.connected
+          ? 'live'
+          : `no contact for ${ageText(live.lastHeardMs, now)}; showing the last known state`}
     </span>
   );
 }
@@ -72,8 +82,8 @@ function ThemeSwitch(): React.ReactNode {
         applyTheme(next[theme]);
         setTheme(next[theme]);
       }}
-      aria-label={`Theme: ${theme}. Switch to ${next[theme]}`}
     >
+      <span className="hidden">Theme: </span>
       {theme === 'system' ? 'Auto' : theme === 'light' ? 'Light' : 'Dark'}
     </button>
   );

@@ -91,6 +91,40 @@ export function Grid({
   );
 }
 
+/** Few clusters: one row each, with its name, so that nobody has to point at a mark to know where it is. */
+export function Rows({ cells }: { readonly cells: readonly DeliveryCell[] }): React.ReactNode {
+  const byCluster = new Map<string, DeliveryCell[]>();
+  for (const cell of cells) byCluster.set(cell.cluster, [...(byCluster.get(cell.cluster) ?? []), cell]);
+  return (
+    <ul className="rows">
+      {[...byCluster].map(([cluster, own]) => (
+        <li key={cluster}>
+          <Link className="row-name" to="/c/$cluster" params={{ cluster }}>
+            {cluster}
+          </Link>
+          <span className="row-cells">
+            {[...own]
+              .sort((a, b) => a.application.localeCompare(b.application))
+              .map((cell) => (
+                <Link
+                  key={`${cell.project}/${cell.application}`}
+                  className={`tile tile-${cell.state}`}
+                  to="/d/$project/$application/$cluster"
+                  params={{ project: cell.project, application: cell.application, cluster: cell.cluster }}
+                  title={cell.sentence}
+                >
+                  <StateMark state={cell.state} />
+                  {cell.application}
+                  <span className="hidden">: {stateWords[cell.state]}</span>
+                </Link>
+              ))}
+          </span>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
 /** The marks with their words, once per page. */
 export function Legend(): React.ReactNode {
   return (
