@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { newUid, rfc3339 } from '#base';
-import { AgentIdentity, Application, Cluster, Delivery, type PlaneObject } from '#api';
+import { AgentIdentity, Application, Cluster, Delivery, type Bundle, type PlaneObject } from '#api';
 import type { Write } from '#plane/store';
 import { configMap, identity, loopDelay, World } from './testing/world.ts';
 import { generateX25519Identity, identityToRecipient } from 'age-encryption';
@@ -145,4 +145,49 @@ test('one commit to 1,000 clusters: one render, few rows, a calm event loop', as
     1,
   );
   assert.ok(rows <= 1_010, `${rows} rows`);
+});
+
+test('a Secret for 500 clusters: sealed to each, and not again when something else changes', async (t) => {
+  await using w = await World.start();
+  await w.project();
+  await fleetOf(w, 500);
+  const secret = 'apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {password: canary}\n';
+  await w.git.commit('fleet', { 'app/s.yaml': secret, 'app/a.yaml': configMap('a') }, 'one');
+  await w.repository();
+  const started = performance.now();
+  const measure = async (number: number): Promise<string> => {
+    const { value, p99Ms, maxMs } = await loopDelay(async () => {
+      const release = await w.untilReleased('web', number);
+      await w.until(
+        'all to be assigned',
+        async () => {
+          await new Promise((resolve) => setTimeout(resolve, 200));
+          const last = await w.store.get(Delivery, { namespace: 'default', name: 'web.c00499' });
+          return last?.spec.wanted?.number === number;
+        },
+        60_000,
+      );
+      return release;
+    });
+    assert.equal(value.spec.bundles.length, 500);
+    return `${Math.round(performance.now() - started)} ms in all, loop p99 ${p99Ms.toFixed(0)} ms, max ${maxMs.toFixed(0)} ms`;
+  };
+  await w.put(Application, 'web', {
+    source: { ...source, path: 'app' },
+    targets: [{ clusterSelector: {} }],
+    defaultNamespace: 'x',
+  });
+  t.diagnostic(`first: ${await measure(1)}`);
+  await w.idle(60_000);
+  const sealed = (await w.store.get(Delivery, { namespace: 'default', name: 'web.c00007' }))?.spec.wanted?.bundle ?? '';
+  const listed = async (digest: string): Promise<string | undefined> => {
+    const bundle = JSON.parse(Buffer.from((await w.store.blobs([digest])).get(digest) ?? []).toString('utf8')) as Bundle;
+    return bundle.entries.find((entry) => entry.id.kind === 'Secret')?.digest;
+  };
+  const before = await listed(sealed);
+  await w.push({ 'app/a.yaml': configMap('a', { a: '2' }) });
+  t.diagnostic(`another object changed: ${await measure(2)}`);
+  const after = (await w.store.get(Delivery, { namespace: 'default', name: 'web.c00007' }))?.spec.wanted?.bundle ?? '';
+  assert.ok(before !== undefined && after !== sealed);
+  assert.equal(await listed(after), before);
 });
