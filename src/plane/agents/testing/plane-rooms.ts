@@ -209,6 +209,7 @@ export class PlaneRooms implements AsyncDisposable {
     number: number,
     clusters: readonly string[],
     texts: readonly string[] = [`${application} ${number}`],
+    namespace = 'web',
   ): Promise<string> {
     const objects = texts.map((text, index) => ({
       name: `${application}-${index}`,
@@ -217,14 +218,14 @@ export class PlaneRooms implements AsyncDisposable {
           apiVersion: 'v1',
           data: { text },
           kind: 'ConfigMap',
-          metadata: { name: `${application}-${index}`, namespace: 'web' },
+          metadata: { name: `${application}-${index}`, namespace },
         }),
       ),
     }));
     const bundle: Bundle = {
       version: 1,
       entries: objects.map(({ name, bytes }) => ({
-        id: { group: '', version: 'v1', kind: 'ConfigMap', namespace: 'web', name },
+        id: { group: '', version: 'v1', kind: 'ConfigMap', namespace, name },
         digest: sha256(bytes),
         size: bytes.length,
         stage: 'config',
@@ -248,7 +249,7 @@ export class PlaneRooms implements AsyncDisposable {
         number,
         source: { kind: 'GitRepository', name: 'fleet', commit: `c${number}`, committedAt: rfc3339(this.#clock.now()) },
         rendererVersion: 'test',
-        settings: { defaultNamespace: 'web' },
+        settings: { defaultNamespace: namespace },
         settingsDigest: sha256('settings'),
         bundles: [{ digest, objects: objects.length, clusters: [...clusters] }],
         renderedAt: rfc3339(this.#clock.now()),
