@@ -105,7 +105,9 @@ export class Publisher implements Controller {
       read.get(Cluster, clusterKey(name)),
       read.get(DesiredStateRow, clusterKey(name)),
     ]);
-    if (identity === undefined || identity.spec.detached === true || cluster === undefined) return [];
+    if (identity === undefined || identity.spec.detached === true) return [];
+    // A Cluster made anew under the name of a deleted one has no agent yet: this identity is about to become a tombstone.
+    if (cluster?.status?.agent === undefined) return [];
     const before = row === undefined ? undefined : documentOf(row);
     const deliveries = await deliveriesTo(read, name);
     const input = await readComposeInput(read, this.#releases, {
