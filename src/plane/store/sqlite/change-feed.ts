@@ -6,6 +6,9 @@ import type { SqliteReader } from './reader.ts';
 /** A batch ends after about this much, at the end of a commit. */
 const BATCH_ROWS = 500;
 const BATCH_BYTES = 4 * 1024 * 1024;
+/** What is kept of the newest changes for watchers that are nearly up to date. */
+const TAIL_BYTES = 8 * 1024 * 1024;
+const TAIL_BATCHES = 256;
 
 interface Waiter {
   cursor: number;
@@ -26,6 +29,7 @@ export class ChangeFeed {
   readonly #reader: SqliteReader;
   readonly #gaps: readonly Gap[];
   readonly #waiters = new Set<Waiter>();
+  readonly #tail: Tail;
   #revision: number;
   #isClosed = false;
 
@@ -33,6 +37,7 @@ export class ChangeFeed {
     this.#reader = reader;
     this.#revision = revision;
     this.#gaps = gaps;
+    this.#tail = new Tail(reader, revision);
   }
 
   /** The newest acknowledged revision. */
@@ -93,40 +98,121 @@ export class ChangeFeed {
   }
 
   /** Whole commits after `cursor`; nothing newer than what was acknowledged. */
-  #read(cursor: number, kinds: ReadonlySet<string>): { readonly changes: readonly Change[]; readonly cursor: number } {
-    const marks = [...kinds].map(() => '?').join(', ');
-    const statement = this.#reader.sql(
-      'SELECT revision, last, kind, namespace, name, type, bytes,' +
-        ` CASE WHEN kind IN (${marks}) THEN before END AS before, CASE WHEN kind IN (${marks}) THEN after END AS after` +
-        ' FROM changes WHERE revision > ? AND revision <= ? ORDER BY revision',
-    );
-    const changes: Change[] = [];
-    let rows = 0;
-    let bytes = 0;
-    let reached = cursor;
-    let isWhole = true;
-    for (const row of statement.iterate(...kinds, ...kinds, cursor, this.#revision)) {
-      reached = Number(row['revision']);
-      isWhole = reached === Number(row['last']);
-      rows += 1;
-      if (row['after'] !== null) {
-        bytes += Number(row['bytes']);
-        changes.push({
-          revision: reached,
-          kind: String(row['kind']),
-          key: { namespace: String(row['namespace']), name: String(row['name']) },
-          // Written by the writer from the same union.
-          type: String(row['type']) as Change['type'],
-          before: row['before'] === null ? undefined : String(row['before']),
-          after: String(row['after']),
-        });
-      }
-      if (isWhole && (rows >= BATCH_ROWS || bytes >= BATCH_BYTES)) break;
-    }
+  #read(cursor: number, kinds: ReadonlySet<string>): Batch {
+    const batch = this.#tail.read(cursor, this.#revision) ?? this.#readTable(cursor);
+    return { changes: batch.changes.filter((change) => kinds.has(change.kind)), cursor: batch.cursor };
+  }
+
+  #readTable(cursor: number): Batch {
+    const batch = readCommits(this.#reader, cursor, this.#revision);
     // Asked after the rows were read: if nothing behind the cursor is gone now, nothing was missing then.
     const oldest = this.#reader.oldest();
     if (cursor < oldest) throw compacted(cursor, oldest);
-    return { changes, cursor: rows < BATCH_ROWS && bytes < BATCH_BYTES ? Math.max(reached, this.#revision) : reached };
+    return batch;
+  }
+}
+
+interface Batch {
+  readonly changes: readonly Change[];
+  /** Everything up to here is in `changes`. */
+  readonly cursor: number;
+}
+
+/** One batch of changes of all kinds after `cursor`, up to `revision`, ending with a whole commit. */
+function readCommits(reader: SqliteReader, cursor: number, revision: number): Batch {
+  const statement = reader.sql(
+    'SELECT revision, last, kind, namespace, name, type, bytes, before, after FROM changes' +
+      ' WHERE revision > ? AND revision <= ? ORDER BY revision',
+  );
+  const changes: Change[] = [];
+  let bytes = 0;
+  for (const row of statement.iterate(cursor, revision)) {
+    const at = Number(row['revision']);
+    bytes += Number(row['bytes']);
+    changes.push({
+      revision: at,
+      kind: String(row['kind']),
+      key: { namespace: String(row['namespace']), name: String(row['name']) },
+      // Written by the writer from the same union.
+      type: String(row['type']) as Change['type'],
+      before: row['before'] === null ? undefined : String(row['before']),
+      after: String(row['after']),
+    });
+    const isFull = changes.length >= BATCH_ROWS || bytes >= BATCH_BYTES;
+    if (isFull && at === Number(row['last'])) return { changes, cursor: at };
+  }
+  return { changes, cursor: Math.max(cursor, revision) };
+}
+
+interface TailBatch {
+  readonly from: number;
+  readonly to: number;
+  readonly changes: readonly Change[];
+  readonly bytes: number;
+}
+
+/**
+ * The newest changes, read once for all watchers that are nearly up to date: fifty of them would otherwise read the same
+ * rows fifty times. Bounded; whoever is further behind reads the table.
+ */
+class Tail {
+  readonly #reader: SqliteReader;
+  #batches: TailBatch[] = [];
+  #from: number;
+  #to: number;
+  #bytes = 0;
+
+  constructor(reader: SqliteReader, revision: number) {
+    this.#reader = reader;
+    this.#from = revision;
+    this.#to = revision;
+  }
+
+  /** The batch after `cursor`, read on from the table where nobody has been yet; undefined when only the table can tell. */
+  read(cursor: number, revision: number): Batch | undefined {
+    if (cursor < this.#from) return undefined;
+    // Nobody has followed for a while, and this one comes from further on.
+    if (cursor > this.#to) this.#reset(cursor);
+    if (cursor === this.#to && !this.#extend(revision)) return undefined;
+    let batch: TailBatch | undefined;
+    for (let at = this.#batches.length - 1; at >= 0; at--) {
+      const candidate = this.#batches[at];
+      if (candidate === undefined || candidate.to <= cursor) break;
+      batch = candidate;
+    }
+    if (batch === undefined) return { changes: [], cursor };
+    return {
+      changes: batch.from >= cursor ? batch.changes : batch.changes.filter((one) => one.revision > cursor),
+      cursor: batch.to,
+    };
+  }
+
+  #reset(cursor: number): void {
+    this.#batches = [];
+    this.#bytes = 0;
+    this.#from = cursor;
+    this.#to = cursor;
+  }
+
+  /** Whether what comes next is known. */
+  #extend(revision: number): boolean {
+    if (revision <= this.#to) return true;
+    const { changes, cursor } = readCommits(this.#reader, this.#to, revision);
+    // Revisions are consecutive: a hole means that the log was compacted before anybody read it.
+    if (changes[0]?.revision !== this.#to + 1) {
+      this.#reset(revision);
+      return false;
+    }
+    const bytes = changes.reduce((sum, { before, after }) => sum + (before?.length ?? 0) + after.length + 200, 0);
+    this.#batches.push({ from: this.#to, to: cursor, changes, bytes });
+    this.#to = cursor;
+    this.#bytes += bytes;
+    while (this.#batches.length > 1 && (this.#bytes > TAIL_BYTES || this.#batches.length > TAIL_BATCHES)) {
+      const dropped = this.#batches.shift();
+      this.#bytes -= dropped?.bytes ?? 0;
+      this.#from = dropped?.to ?? this.#from;
+    }
+    return true;
   }
 }
 

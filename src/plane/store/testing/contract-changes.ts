@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { codeOf, FakeClock, waitFor } from '#base';
+import { codeOf, FakeClock, seededRng, waitFor } from '#base';
 import type { Change, Store } from '../types.ts';
 import { commit, Gadget, key, memoryFloor, put, remove, Widget, type CreateDatabase } from './contract-kit.ts';
 import { withStore } from './with-store.ts';
@@ -86,6 +86,43 @@ export function changeContract(name: string, create: CreateDatabase): void {
       },
       { logMaxBytes: 20_000 },
     ));
+
+  test(`${name}: watchers that start anywhere and read at any speed see the same changes`, () =>
+    withStore(create, async (store) => {
+      const total = 300;
+      const stop = new AbortController();
+      const watch = async (after: number, pause: () => Promise<unknown>, kinds = [Widget]): Promise<number[]> => {
+        const seen: number[] = [];
+        for await (const batch of store.changes(after, kinds, stop.signal)) {
+          seen.push(...batch.map((change) => change.revision));
+          await pause();
+          if (seen.at(-1) === total) break;
+        }
+        return seen;
+      };
+      const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+      const random = seededRng(7);
+      const dawdle = async (): Promise<void> => {
+        for (let turns = Math.floor(random() * 40); turns > 0; turns--) await turn();
+      };
+      const starts: number[] = [];
+      const watches: Promise<number[]>[] = [];
+      for (let n = 0; n < total; n++) {
+        if (n % 20 === 0) {
+          const after = n % 40 === 0 ? n : Math.floor(n / 2);
+          starts.push(after);
+          watches.push(watch(after, n % 60 === 0 ? turn : dawdle, n % 80 === 0 ? [Widget, Gadget] : [Widget]));
+        }
+        await commit(store, { write: [put(`w${n % 7}`, { spec: { size: n } })] });
+      }
+      for (const [index, seen] of (await Promise.all(watches)).entries()) {
+        const after = starts[index] ?? 0;
+        assert.deepEqual(
+          seen,
+          Array.from({ length: total - after }, (_, n) => after + n + 1),
+        );
+      }
+    }));
 
   test(`${name}: a slow reader gets bounded batches of whole commits`, () =>
     withStore(create, async (store) => {
