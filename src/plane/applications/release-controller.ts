@@ -65,6 +65,8 @@ interface Memory {
   readonly uid: string;
   /** What was rendered last, stored or about to be; undefined until something was. */
   trees: readonly TreeRow[] | undefined;
+  /** What rendering them made, until a commit with them is seen in the store: a conflict must not lose it. */
+  staged: Staged;
   /** Numbers of its Releases. */
   numbers: number[];
   releasedAtMs: number;
@@ -117,7 +119,6 @@ interface Subject {
   readonly newest: Release | undefined;
   readonly row: RenderRow | undefined;
   readonly memory: Memory;
-  readonly staged: Staged;
 }
 
 /** What it comes to before it is written. */
@@ -159,16 +160,24 @@ class ReleaseLook {
     }
     const { namespace = '', name } = application.metadata;
     const row = await read.get(RenderRow, { namespace, name });
+    const memory = await this.#remember(key, application, read);
     const subject: Subject = {
       application,
       row: row?.spec.applicationUid === application.metadata.uid ? row : undefined,
       newest: await newestRelease(application, read),
-      memory: await this.#remember(key, application, read),
-      staged: nothingStaged(),
+      memory,
     };
+    // The row is written in one commit with the last of the content.
+    if (isDeepStrictEqual(subject.row?.spec.trees, memory.trees)) memory.staged = nothingStaged();
+    const before = memory.staged.renders;
     const found = await this.#look(subject, context);
     const { result, released } = await this.#decide(subject, found, context);
-    this.#options.onLook?.({ application: key, renders: subject.staged.renders, released });
+    this.#options.onLook?.({ application: key, renders: memory.staged.renders - before, released });
+    if (found.content === undefined) {
+      // Nothing of it will be stored: what is right in it is rendered again when the rest is.
+      memory.trees = undefined;
+      memory.staged = nothingStaged();
+    }
     return result;
   }
 
@@ -183,7 +192,7 @@ class ReleaseLook {
     const numbers: number[] = [];
     const fields = [{ path: 'spec.application', operator: '=', value: name }] as const;
     await eachPage(read, Release, ({ spec }) => numbers.push(spec.number), { namespace, fields });
-    const memory: Memory = { uid, trees: undefined, numbers, releasedAtMs: Number.NEGATIVE_INFINITY };
+    const memory: Memory = { uid, trees: undefined, staged: nothingStaged(), numbers, releasedAtMs: Number.NEGATIVE_INFINITY };
     this.#memory.set(key, memory);
     return memory;
   }
@@ -226,7 +235,7 @@ class ReleaseLook {
 
   /** Brings the memory's trees to this snapshot, or says why not. */
   async #render(
-    { application, memory, row, staged }: Subject,
+    { application, memory, row }: Subject,
     repository: GitRepository,
     snapshot: Snapshot,
     targeting: Targeting,
@@ -256,7 +265,7 @@ class ReleaseLook {
             verdicts: this.#verdicts,
             isOneOfMany: grouping.groups.length > 1,
           },
-          staged,
+          memory.staged,
         );
         if ('reason' in outcome) return outcome.reason;
         trees.push(outcome.row);
@@ -271,7 +280,7 @@ class ReleaseLook {
   }
 
   async #decide(subject: Subject, found: Found, context: ReconcileContext): Promise<Decision> {
-    const { application, newest, memory, staged } = subject;
+    const { application, newest, memory } = subject;
     const { content, snapshot } = found;
     if (content === undefined || snapshot === undefined || !isNews(content, newest))
       return { result: this.#quiet(subject, found, context) };
@@ -280,7 +289,7 @@ class ReleaseLook {
     const isFleetOnly =
       newest?.spec.source.commit === commit && newest.spec.applicationGeneration === application.metadata.generation;
     if (isFleetOnly && waitMs > 0) return { result: { againMs: waitMs } };
-    const prepared = await planContent(staged, content.bundles, newest?.spec.bundles ?? [], context.read);
+    const prepared = await planContent(memory.staged, content.bundles, newest?.spec.bundles ?? [], context.read);
     if ('missing' in prepared) {
       const { name, namespace } = application.metadata;
       this.#options.log.warn(
@@ -288,6 +297,7 @@ class ReleaseLook {
         'a bundle is gone from the store; it is rendered again',
       );
       memory.trees = [];
+      memory.staged = nothingStaged();
       return { result: { againMs: 0 } };
     }
     const { number, transaction } = await this.#release(subject, content, snapshot, found.reason, context);

@@ -104,3 +104,31 @@ test('errors are one sentence with file and line, keep the last Release, and hea
   await w.untilReleased('web', 2);
   await w.until('the reason to go', async () => (await w.app('web')).status?.reason === undefined);
 });
+
+test('a Release whose commit met a conflict is made without rendering again, and lacks nothing', async () => {
+  await using w = await World.start();
+  await w.project();
+  await w.cluster('dev', { env: 'dev' });
+  const big = Object.fromEntries(
+    Array.from({ length: 40 }, (_, i) => [`apps/web/${i}.yaml`, configMap(`m${i}`, { a: 'x'.repeat(40_000) })]),
+  );
+  await w.git.commit('fleet', { ...big, 'apps/small/a.yaml': configMap('a') }, 'one');
+  await w.repository();
+  w.conflictsToCome = 3;
+  // One whose content goes with the Release, one whose content goes before it.
+  for (const name of ['small', 'web'])
+    await w.put(Application, name, { source: { ...source, path: `apps/${name}` }, targets: [{ clusterSelector: {} }] });
+  for (const name of ['small', 'web']) {
+    const release = await w.untilReleased(name, 1);
+    const digest = release.spec.bundles[0]?.digest ?? '';
+    const bytes = (await w.store.blobs([digest], 'dev')).get(digest);
+    const bundle = JSON.parse(Buffer.from(bytes ?? []).toString('utf8')) as Bundle;
+    const digests = bundle.entries.map((entry) => entry.digest);
+    assert.equal((await w.store.blobs(digests, 'dev')).size, new Set(digests).size);
+    assert.equal(
+      w.looks.filter((look) => look.application === `default/${name}`).reduce((sum, look) => sum + look.renders, 0),
+      1,
+    );
+  }
+  assert.equal(w.conflictsToCome, 0);
+});

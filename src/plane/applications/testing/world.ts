@@ -91,7 +91,7 @@ export class World implements AsyncDisposable {
       onLook: (look) => this.looks.push(look),
     });
     this.engine = createEngine({
-      store: this.store,
+      store: this.#faulty(),
       controllers: [this.sources.controller, ...applications, ...this.#more(() => this.store)],
       effects: [],
       clock: systemClock,
@@ -101,6 +101,31 @@ export class World implements AsyncDisposable {
     const { signal } = this.#stop;
     this.#running = this.engine.run(signal).catch((error: unknown) => {
       if (!signal.aborted) throw error;
+    });
+  }
+
+  /** Releases whose commit is answered with a conflict, as if somebody had been faster. */
+  conflictsToCome = 0;
+
+  #faulty(): Store {
+    const { store } = this;
+    return new Proxy(store, {
+      get: (target, name) => {
+        if (name === 'commit') {
+          const commit: Store['commit'] = (transaction, fence) => {
+            const isRelease = transaction.write?.some((one) => one.kind.kind === 'Release') === true;
+            if (!isRelease || this.conflictsToCome <= 0) return target.commit(transaction, fence);
+            this.conflictsToCome -= 1;
+            return Promise.resolve({
+              ok: false,
+              conflict: { kind: 'Release', key: { namespace: '', name: 'x' }, found: undefined },
+            });
+          };
+          return commit;
+        }
+        const value: unknown = Reflect.get(target, name, target);
+        return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+      },
     });
   }
 
