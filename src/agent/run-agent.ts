@@ -25,7 +25,7 @@ import { readFacts, readKubeSystemUid } from './facts.ts';
 import { holdLease } from './lease/hold-lease.ts';
 import { joinPlane } from './link/join.ts';
 import { parseJoinToken } from './link/join-token.ts';
-import { createPlaneClient, type PlaneClient } from './link/plane-client.ts';
+import { createPlaneClient, PlaneError, type PlaneClient } from './link/plane-client.ts';
 import { runSession } from './session/run-session.ts';
 import type { AgentStore, Membership } from './state/agent-store.ts';
 import { openState, type StatePlace } from './state/open-state.ts';
@@ -237,7 +237,7 @@ async function ensureJoined(
 
 /** A refusal of the plane at joining will not change by itself; an absence may. */
 function joinError(error: unknown): unknown {
-  if (!(error instanceof FairleadError) || error.kind === 'unavailable' || error.kind === 'cancelled') return error;
+  if (!(error instanceof PlaneError) || error.kind === 'unavailable') return error;
   return new FairleadError(
     'FL_JOIN_REFUSED',
     `the plane refused the join token: ${error.message}; ask for a new one with fairlead enroll`,

@@ -63,6 +63,7 @@ export async function openStore(options: StoreOptions): Promise<StateStore> {
   const stats = { commits: 0, segments: 0, compactions: 0 };
   const pending: Pending[] = [];
   let running: Promise<void> | undefined;
+  let isDraining = false;
   let failure: unknown;
 
   await load();
@@ -97,6 +98,7 @@ export async function openStore(options: StoreOptions): Promise<StateStore> {
   }
 
   async function drain(): Promise<void> {
+    isDraining = true;
     while (pending.length > 0) {
       const batch = pending.splice(0);
       const changes = new Map<string, Uint8Array | undefined>();
@@ -111,6 +113,8 @@ export async function openStore(options: StoreOptions): Promise<StateStore> {
         for (const one of batch) one.failed(error);
       }
     }
+    // In the same turn as the last look: whoever commits next must not believe that somebody still looks.
+    isDraining = false;
   }
 
   async function write(changes: StateChanges): Promise<void> {
@@ -192,7 +196,7 @@ export async function openStore(options: StoreOptions): Promise<StateStore> {
       if (changes.size === 0) return Promise.resolve();
       return new Promise((done, failed) => {
         pending.push({ changes, done, failed });
-        running ??= drain().finally(() => (running = undefined));
+        if (!isDraining) running = drain();
       });
     },
     stats,
