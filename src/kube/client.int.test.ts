@@ -205,12 +205,25 @@ test('of two that want a lease one gets it, the other when it was not renewed or
   await otherClock.advance(61_000);
   const taken = await other.acquire();
   assert.deepEqual([taken.isHeld, taken.transitions], [true, transitions + 1]);
+  // The agent that waits says so on the Lease: that is no sign of life of the holder.
+  const note = async (): Promise<void> => {
+    await cluster.kubectl(['annotate', '--overwrite', '-n', namespace.name, 'lease', 'applier', `waiting=${Math.random()}`]);
+  };
   const lost = await holder.acquire();
+  await note();
+  await holderClock.advance(59_000);
+  assert.equal((await holder.acquire()).isHeld, false);
+  await note();
+  await holderClock.advance(2000);
+  const inherited = await holder.acquire();
+  assert.deepEqual([inherited.isHeld, inherited.transitions], [true, transitions + 2], 'notes on the object prolong nothing');
+  await holder.release();
+  await other.acquire();
   assert.deepEqual([lost.isHeld, lost.holder !== '', lost.transitions], [false, true, transitions + 1]);
   await other.release();
   assert.equal(other.isHeld(), false);
   const back = await holder.acquire();
-  assert.deepEqual([back.isHeld, back.transitions], [true, transitions + 2]);
+  assert.deepEqual([back.isHeld, back.transitions], [true, transitions + 4]);
 });
 
 test('the same event again raises a count, and a flood about one object is cut', async () => {

@@ -48,7 +48,7 @@ export function createLease(options: LeaseOptions): Lease {
   const durationSeconds = options.durationSeconds ?? 60;
   const path = resourcePath(LEASES, options.namespace);
   const own = resourcePath(LEASES, options.namespace, options.name);
-  let observed: { readonly version: string; readonly at: number } | undefined;
+  let observed: { readonly record: string; readonly at: number } | undefined;
   let heldUntil = Number.NEGATIVE_INFINITY;
 
   function held(transitions: number, since: number): LeaseState {
@@ -98,8 +98,9 @@ export function createLease(options: LeaseOptions): Lease {
 
   function observe(lease: KubeObject | undefined): LeaseState {
     heldUntil = Number.NEGATIVE_INFINITY;
-    const version = lease?.metadata.resourceVersion ?? '';
-    if (observed?.version !== version) observed = { version, at: clock.monotonic() };
+    // The record and not the resourceVersion: whoever waits may note so on the object, which is no sign of life of its holder.
+    const record = JSON.stringify([lease?.metadata.uid, lease?.['spec']]);
+    if (observed?.record !== record) observed = { record, at: clock.monotonic() };
     const seconds = numberOf(getIn(lease, 'spec', 'leaseDurationSeconds')) ?? durationSeconds;
     return {
       isHeld: false,

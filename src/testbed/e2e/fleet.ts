@@ -504,7 +504,8 @@ export class Fleet implements AsyncDisposable {
         if (metadata.name.startsWith(`${this.id}-`)) await handle.request('DELETE', `/api/v1/namespaces/${metadata.name}`);
       }
     }
-    await rm(this.dir, { recursive: true, force: true });
+    // To look at logs and state afterwards.
+    if (process.env['FAIRLEAD_TEST_KEEP'] === undefined) await rm(this.dir, { recursive: true, force: true });
   }
 }
 
