@@ -39,7 +39,7 @@ test('a link, a submodule, a pointer or an unreadable name is one sentence that 
     ['h5c', { [`app/${`${'d'.repeat(200)}/`.repeat(6)}x.yaml`]: 'a: 1' }, /longer than 1024/],
     ['h5d', {}, /not UTF-8/, [Buffer.concat([Buffer.from('app/'), Buffer.from([0xff, 0xfe]), Buffer.from('.yaml')])]],
     ['h0', { app: 'a file' }, /app is a file where a directory is wanted/],
-    ['hn', { other: 'a file' }, /app does not exist in fleet at [0-9a-f]{40}/],
+    ['hn', { other: 'a file' }, /app does not exist in fleet at [0-9a-f]{12}/],
   ];
   for (const [repo, files, words, raw] of cases) {
     await h.server.createRepo(repo);
