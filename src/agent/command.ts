@@ -94,6 +94,8 @@ export async function runAgentCommand(args: readonly string[], io: AgentIo): Pro
           ? {}
           : { watchNamespaces: values['watch-namespaces'].split(',').filter((one) => one !== '') }),
         leaseDurationSeconds,
+        // A container that is started again in its pod follows a dead one; the pod's name is its host name.
+        ...(isInCluster && io.env['HOSTNAME'] !== undefined ? { leaseIdentity: `pod-${io.env['HOSTNAME']}` } : {}),
         version: AGENT_VERSION,
         clock: systemClock,
         log,

@@ -45,6 +45,8 @@ export interface AgentOptions {
   readonly rng?: Rng;
   readonly log: Log;
   readonly leaseName?: string;
+  /** Names this process and whoever follows it when it is dead; never two at a time. Default: the state directory, else one for each start. */
+  readonly leaseIdentity?: string;
   readonly leaseDurationSeconds?: number;
   /** First long poll, ms. Default 50,000. */
   readonly firstWaitMs?: number;
@@ -112,11 +114,12 @@ async function runOnce(options: AgentOptions, shared: Shared, signal: AbortSigna
     await early.close();
     throw error;
   }
+  const identity = options.leaseIdentity ?? early.exclusiveUser ?? shared.identity;
   const lease = createLease({
     client,
     namespace: options.namespace,
     name: options.leaseName ?? 'fairlead-agent',
-    identity: shared.identity,
+    identity,
     clock,
     ...(options.leaseDurationSeconds === undefined ? {} : { durationSeconds: options.leaseDurationSeconds }),
   });
@@ -160,7 +163,7 @@ async function runOnce(options: AgentOptions, shared: Shared, signal: AbortSigna
         agentReasons: wrongCluster === undefined ? [] : [wrongCluster],
         isReadOnly: !isRightCluster,
         onTwin: watch.onTwin,
-        identity: shared.identity,
+        identity,
         agentNamespace: options.namespace,
         ...(options.watchNamespaces === undefined ? {} : { watchNamespaces: options.watchNamespaces }),
         ...(options.firstWaitMs === undefined ? {} : { firstWaitMs: options.firstWaitMs }),
@@ -179,7 +182,7 @@ async function runOnce(options: AgentOptions, shared: Shared, signal: AbortSigna
         lease,
         client,
         options,
-        identity: shared.identity,
+        identity,
         run,
         stop: () => controller.abort(),
         signal: controller.signal,

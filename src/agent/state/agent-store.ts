@@ -32,9 +32,12 @@ interface StoredRecord extends Omit<AppRecord, 'inventory'> {
  */
 export class AgentStore {
   readonly #store: StateStore;
+  /** See `Medium`. */
+  readonly exclusiveUser: string | undefined;
 
-  constructor(store: StateStore) {
+  constructor(store: StateStore, exclusiveUser?: string) {
     this.#store = store;
+    this.exclusiveUser = exclusiveUser;
   }
 
   get stats(): StateStore['stats'] {

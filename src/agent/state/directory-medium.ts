@@ -1,7 +1,7 @@
-import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { codeOf, FairleadError } from '#base';
+import { codeOf, FairleadError, shortHash } from '#base';
 import type { Medium } from './medium.ts';
 
 const POINTER = 'state.json';
@@ -19,6 +19,8 @@ export async function openDirectoryMedium(directory: string): Promise<Medium> {
   await lock(directory);
   return {
     title: `directory ${directory}`,
+    // A copy of the directory, here or elsewhere, is another user.
+    exclusiveUser: `${hostname()}-${shortHash(hostname(), await realpath(directory), String((await stat(directory)).ino))}`,
     maxSegmentBytes: 32 * 1024 * 1024,
     async readPointer() {
       return await readIfThere(join(directory, POINTER));

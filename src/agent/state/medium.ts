@@ -5,6 +5,11 @@
 export interface Medium {
   /** For messages: `directory /var/lib/fairlead`, `Secrets fairlead-system/fairlead-state*`. */
   readonly title: string;
+  /**
+   * Names whoever uses this medium, where only one process at a time can: one that follows a dead one is the same to others,
+   * and need not wait for its lease to run out.
+   */
+  readonly exclusiveUser?: string;
   /** Largest segment, bytes. */
   readonly maxSegmentBytes: number;
   /** The pointer's bytes, or undefined when nothing was ever written. Remembers which version it read. */
