@@ -16,7 +16,7 @@ const object: PlannedObject = {
 const drift: Drift = { kind: 'changed', fields: ['.data.key'], manager: 'kubectl-edit', at: '2026-01-01T00:00:00Z' };
 
 /** An application that is applied and at rest. */
-function steady(): AgentState {
+function steady(mode: 'Correct' | 'Alert' = 'Correct'): AgentState {
   const state = restore({ planeId: 'p', cluster: 'c', boot: 'b', records: [], retired: new Map(), outbox: [], gap: 0 });
   const record = {
     project: 'default',
@@ -37,7 +37,7 @@ function steady(): AgentState {
       number: 1,
       commit: '',
       bundle: 'sha256:b',
-      settings: {},
+      settings: { drift: { mode } },
       limits: { namespaces: ['*'], clusterKinds: [], deniedKinds: [], maxDeletions: 10, maxDeletionPercent: 20 },
     },
     plan: { bundle: 'sha256:b', keys: new Set([KEY]), batches: [], unresolved: [], refused: [] },
@@ -84,4 +84,15 @@ test('corrections that the watch saw first count for a fight', () => {
     state = after(state, observed(drift), observed(undefined), applied('configured')).state;
   }
   assert.ok(codes(state).includes('FL_DRIFT_FIGHT'), JSON.stringify(codes(state)));
+});
+
+test('Alert tells of values, not of who holds them', () => {
+  const unowned = observed({ ...drift, kind: 'unowned' });
+  const seen = after(steady('Alert'), unowned);
+  assert.deepEqual(
+    [codes(seen.state), seen.commands, seen.state.apps.get('default/web')?.objects.get(KEY)?.drift],
+    [[], [], undefined],
+  );
+  assert.deepEqual(codes(after(steady('Alert'), observed(drift)).state), ['FL_DRIFT_FOUND']);
+  assert.equal(after(steady(), unowned).commands[0]?.type, 'apply');
 });

@@ -34,7 +34,7 @@ export function nextCorrectionAt(app: AppState): number | undefined {
 }
 
 function fieldsOf(drift: Drift): readonly string[] {
-  return drift.kind === 'changed' ? drift.fields.slice(0, MAX_FIELDS) : [drift.kind];
+  return drift.kind === 'changed' || drift.kind === 'unowned' ? drift.fields.slice(0, MAX_FIELDS) : [drift.kind];
 }
 
 function textOfFields(drift: Drift): string {

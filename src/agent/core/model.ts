@@ -54,7 +54,8 @@ export type ObjectHealth = 'healthy' | 'progressing' | 'degraded';
 
 export interface Drift {
   /** `deleted`: not there. `stripped`: there without our marks. */
-  readonly kind: 'changed' | 'deleted' | 'stripped';
+  /** `unowned`: every value is as wanted, but somebody wrote it (away and back): ours again after the next apply. */
+  readonly kind: 'changed' | 'unowned' | 'deleted' | 'stripped';
   readonly fields: readonly string[];
   /** '' when the API server does not say. */
   readonly manager: string;

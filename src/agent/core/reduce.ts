@@ -239,7 +239,9 @@ function observe(
     const one = objects.get(change.key);
     if (one === undefined || one.object.digest !== change.digest || one.status !== 'applied') continue;
     const { drift: before, reason: _old, ...rest } = one;
-    const { drift, reason } = change;
+    const { reason } = change;
+    // What only changed hands is nothing to tell anybody about.
+    const drift = change.drift?.kind === 'unowned' && driftMode(app) === 'Alert' ? undefined : change.drift;
     objects.set(change.key, {
       ...rest,
       health: change.health,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { KubeObject } from '#kube';
-import { inspectStripped } from './inspect.ts';
+import { inspect, inspectStripped } from './inspect.ts';
 
 const KEY = '/ConfigMap/web/one';
 
@@ -48,4 +48,23 @@ test('a mark that was overwritten names who did it', () => {
     [seen.manager, seen.at, seen.fields],
     ['kubectl-label', '2026-01-01T00:00:05Z', ['.metadata.labels["fairlead.dev/owner"]']],
   );
+});
+
+test('a value that was changed away and back is as wanted, only not ours any more', () => {
+  const annotations = { 'fairlead.dev/object': KEY };
+  const metadata = { name: 'one', namespace: 'web', annotations };
+  const wanted = { apiVersion: 'v1', kind: 'ConfigMap', metadata, data: { key: 'value' } };
+  const held = { 'f:metadata': { 'f:annotations': { 'f:fairlead.dev/object': {} } } };
+  const written = (value: string): KubeObject => ({
+    ...live({
+      annotations,
+      managedFields: [
+        { manager: 'fairlead', operation: 'Apply', apiVersion: 'v1', fieldsType: 'FieldsV1', fieldsV1: held },
+        { ...bystander, manager: 'kubectl-edit', fieldsV1: { 'f:data': { 'f:key': {} } } },
+      ],
+    }),
+    data: { key: value },
+  });
+  assert.equal(inspect(written('value'), wanted, []).drift?.kind, 'unowned');
+  assert.equal(inspect(written('by hand'), wanted, []).drift?.kind, 'changed');
 });

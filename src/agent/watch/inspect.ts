@@ -38,6 +38,7 @@ export function isHumanTool(manager: string): boolean {
 /** Compares a live object (with managedFields) with what was applied. `ignore`: JSON pointers that do not count. Pure. */
 export function inspect(live: KubeObject, wanted: KubeObject | Uint8Array, ignore: readonly string[]): Inspection {
   const fields: string[] = [];
+  let isOnlyUnowned = true;
   const yielded: string[] = [];
   const conflicts: { field: string; manager: string }[] = [];
   let newest = { manager: '', at: '' };
@@ -60,6 +61,7 @@ export function inspect(live: KubeObject, wanted: KubeObject | Uint8Array, ignor
       }
     }
     fields.push(difference.path);
+    if (difference.kind !== 'unowned') isOnlyUnowned = false;
     if (author !== undefined) blame(author.manager, author.time ?? '');
   }
   const intruders: LegacyManager[] = [];
@@ -71,6 +73,7 @@ export function inspect(live: KubeObject, wanted: KubeObject | Uint8Array, ignor
         !ours.has(path) && !isHarmless(pointer) && !ignore.some((rule) => isIgnored(pointer, rule)) && !yielded.includes(pointer),
     );
     if (added.length === 0) continue;
+    isOnlyUnowned &&= added.every(({ path }) => fields.includes(path));
     intruders.push({ manager: foreign.manager, operation: foreign.operation });
     for (const { path } of added) if (!fields.includes(path)) fields.push(path);
     blame(foreign.manager, foreign.time ?? '');
@@ -79,7 +82,12 @@ export function inspect(live: KubeObject, wanted: KubeObject | Uint8Array, ignor
     drift:
       fields.length === 0
         ? undefined
-        : { kind: 'changed', fields: fields.slice(0, MAX_FIELDS), manager: newest.manager, at: newest.at },
+        : {
+            kind: isOnlyUnowned ? 'unowned' : 'changed',
+            fields: fields.slice(0, MAX_FIELDS),
+            manager: newest.manager,
+            at: newest.at,
+          },
     yielded,
     conflicts,
     intruders,
