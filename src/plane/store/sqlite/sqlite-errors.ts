@@ -22,6 +22,11 @@ function primaryCode(error: unknown): number | undefined {
 export function environmentError(error: unknown, path: string): FairleadError | undefined {
   const unavailable = (code: string, message: string): FairleadError =>
     new FairleadError(code, message, { kind: 'unavailable', retryAfterMs: 1_000, cause: error });
+  const readOnly = (): FairleadError =>
+    unavailable(
+      'FL_STORE_READONLY',
+      'nothing was written: the database cannot be written to (read-only file system or permissions); writing resumes by itself when it can',
+    );
   switch (primaryCode(error)) {
     case SQLITE_FULL:
       return unavailable(
@@ -30,9 +35,9 @@ export function environmentError(error: unknown, path: string): FairleadError | 
       );
     case SQLITE_READONLY:
     case SQLITE_CANTOPEN:
-      return unavailable('FL_STORE_READONLY', readOnly);
+      return readOnly();
     case SQLITE_IOERR:
-      if (!isWritable(path)) return unavailable('FL_STORE_READONLY', readOnly);
+      if (!isWritable(path)) return readOnly();
       return unavailable(
         'FL_STORE_IO',
         `nothing was written: the disk of the database failed (${messageOf(error)}); check the disk`,
@@ -49,9 +54,6 @@ export function environmentError(error: unknown, path: string): FairleadError | 
       return undefined;
   }
 }
-
-const readOnly =
-  'nothing was written: the database cannot be written to (read-only file system or permissions); writing resumes by itself when it can';
 
 /** Asked with a file of its own: closing the database file here would drop the locks that SQLite holds on it. */
 function isWritable(path: string): boolean {
