@@ -9,9 +9,10 @@ import { openKeys, type PlaneKeys } from '#plane/keys';
 import { openStore, type Store } from '#plane/store';
 import { buildRenderer, createRenderer } from '#render';
 import { createAgents } from './agents/index.ts';
-import { createApplications } from './applications/index.ts';
+import { createApplications, previewCommit, refOf } from './applications/index.ts';
 import { createClusters, createEnroll } from './clusters/index.ts';
 import { credentialAdmission, decryptCredential } from './credential-admission.ts';
+import { diffViewOf } from './diff-view.ts';
 import { createDeliveries, deliveryAdmission, readFacts, ReleaseHeads, why } from './deliveries/index.ts';
 import { adminKubeconfig } from './kubeconfig.ts';
 import { createSelf } from './self/index.ts';
@@ -90,7 +91,7 @@ export async function startPlane(options: PlaneOptions): Promise<Plane> {
       return token !== undefined && keys.isAdminToken(token) ? { type: 'admin', name: 'admin' } : undefined;
     });
 
-    const kubeApi = createKubeApi({ store, kinds: servedKinds, http, log, clock });
+    const kubeApi = createKubeApi({ store, kinds: servedKinds, http, log, clock, frozen });
     stack.defer(() => kubeApi.stop());
     kubeApi.admit(Credential, credentialAdmission(keys));
     kubeApi.admit(Delivery, deliveryAdmission(clock));
@@ -143,7 +144,26 @@ export async function startPlane(options: PlaneOptions): Promise<Plane> {
         const [facts] = await readFacts(store, [delivery], clock.now(), { live: agents.live, releases, frozen });
         return facts === undefined ? [] : why(facts).because;
       },
-      diff: () => Promise.resolve(undefined),
+      async diff(project, application, ref, signal) {
+        const preview = await previewCommit(
+          {
+            read: store,
+            renderer,
+            openSnapshot: (uid, commit) => sources.openSnapshot(uid, commit),
+            derive: (purpose, ...parts) => keys.derive(purpose, ...parts),
+            resolve: (repository, name, stop) =>
+              sources.resolve(repository, name === undefined ? repository.spec.ref : refOf(name), {
+                read: store,
+                clock,
+                signal: stop,
+              }),
+          },
+          { namespace: project, name: application },
+          ref,
+          signal,
+        );
+        return preview === undefined ? undefined : diffViewOf(application, store.revision(), preview);
+      },
     })) {
       http.route(route);
     }

@@ -46,6 +46,7 @@ function line(text: string): string {
 function whyApplication(view: ApplicationView, nowMs: number): string {
   const out = [line(`${view.project}/${view.name}: ${view.sentence}`)];
   if (view.problem !== undefined) out.push(line(`  since ${age(view.problem.since, nowMs)}, who can act: ${view.problem.actor}`));
+  if (view.suspended) out.push(line(`  suspended: no new release is made or assigned; fairlead resume application/${view.name}`));
   for (const cell of view.deliveries)
     out.push(line(`  ${cell.state === 'ready' ? 'ok ' : '-> '} ${cell.cluster}: ${cell.sentence}`));
   return out.join('');

@@ -26,6 +26,7 @@ export function ApplicationPage(): React.ReactNode {
               for <Age at={view.problem.since} /> · who can act: {view.problem.actor}
             </p>
           )}
+          {view.suspended ? <p className="stale">Suspended: no new release is made or assigned until it is resumed.</p> : null}
           <dl className="facts">
             <dt>Source</dt>
             <dd>

@@ -428,7 +428,7 @@ function targetingReason(targeting: Targeting, project: string): UntimedReason |
   return refused === undefined ? reasonOf('FL_NO_TARGETS', {}) : reasonOf('FL_CLAIM_CLUSTER', { project, cluster: refused.name });
 }
 
-async function newestRelease(application: Application, read: Reader): Promise<Release | undefined> {
+export async function newestRelease(application: Application, read: Reader): Promise<Release | undefined> {
   const name = application.status?.release?.name;
   if (name === undefined) return undefined;
   const release = await read.get(Release, { namespace: application.metadata.namespace ?? '', name });

@@ -1,7 +1,7 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { FairleadError, fullJitter, jittered, type Clock, type Log, type Rng } from '#base';
+import { FairleadError, fullJitter, jittered, must, type Clock, type Log, type Rng } from '#base';
 import {
   Application,
   Credential,
@@ -46,6 +46,12 @@ export interface Sources {
   requestLook(key: string): void;
   /** Reads one commit of a repository. `uid` is the GitRepository's. */
   openSnapshot(uid: string, commit: string): Snapshot;
+  /** Fetches one more reference, for a person who asks what it would change; it is not followed. */
+  resolve(
+    repository: GitRepository,
+    reference: GitReference | undefined,
+    context: Pick<ReconcileContext, 'read' | 'clock' | 'signal'>,
+  ): Promise<Finding>;
 }
 
 /** What is remembered of a repository between looks. Losing it costs one look. */
@@ -150,6 +156,20 @@ class SourcesController implements Sources {
     return watched;
   }
 
+  async resolve(
+    repository: GitRepository,
+    reference: GitReference | undefined,
+    context: Pick<ReconcileContext, 'read' | 'clock' | 'signal'>,
+  ): Promise<Finding> {
+    const [finding] = await look(repository, [reference], this.#mirrorOf(repository.metadata.uid), {
+      ...context,
+      log: this.#options.log,
+      policy: this.#policy,
+      decrypt: this.#options.decrypt,
+    });
+    return must(finding, 'a look at one reference finds one thing');
+  }
+
   /** A commit that is gone from the mirror is fetched by the next look, which is now. */
   #watched(reader: Snapshot, uid: string): Snapshot {
     const watch = async <T>(answer: Promise<T>): Promise<T> => {
@@ -192,7 +212,7 @@ class SourcesController implements Sources {
     if (repository === undefined || repository.metadata.deletionTimestamp !== undefined) return {};
     if (repository.spec.suspend === true) {
       this.#memory.delete(key);
-      const reason = reasonOf('FL_SOURCE_SUSPENDED', { source: `gitrepository ${repository.metadata.name}` });
+      const reason = reasonOf('FL_SOURCE_SUSPENDED', { source: `gitrepository/${repository.metadata.name}` });
       return this.#write(repository, [{ ref: formatReference(repository.spec.ref), reason }], clock.now());
     }
     const references = await this.#references(repository, read);
@@ -334,7 +354,7 @@ class SourcesController implements Sources {
   }
 
   #nameOf(uid: string): string {
-    for (const [key, memory] of this.#memory) if (memory.uid === uid) return `gitrepository ${parseKey(key).name}`;
+    for (const [key, memory] of this.#memory) if (memory.uid === uid) return `GitRepository ${parseKey(key).name}`;
     return 'the repository';
   }
 }

@@ -1,0 +1,213 @@
+import { FairleadError } from '#base';
+import {
+  Application,
+  GitRepository,
+  Project,
+  say,
+  type Bundle,
+  type BundleEntry,
+  type Release,
+  type Snapshot,
+  type UntimedReason,
+} from '#api';
+import type { Reader } from '#plane/engine';
+import type { Renderer } from '#render';
+import { Fleet } from './fleet.ts';
+import { bundlesOf } from './plan-release.ts';
+import { reasonOfError, nothingStaged, renderTree, type Derive, type Staged, type TreeRow } from './render-tree.ts';
+import { newestRelease } from './release-controller.ts';
+import type { OpenSnapshot } from './snapshot-files.ts';
+import { targetsOf } from './targets.ts';
+import { baseGroups } from './wanted-groups.ts';
+
+export interface PreviewOptions {
+  readonly read: Reader;
+  readonly renderer: Pick<Renderer, 'render' | 'version'>;
+  readonly openSnapshot: OpenSnapshot;
+  readonly derive: Derive;
+  /** Fetches what a name (branch, tag or commit) stands for; nothing follows from it. */
+  readonly resolve: (
+    repository: GitRepository,
+    ref: string | undefined,
+    signal: AbortSignal,
+  ) => Promise<{ readonly snapshot: Snapshot } | { readonly reason: UntimedReason }>;
+}
+
+export interface PreviewedObject {
+  readonly entry: BundleEntry;
+  readonly change: 'added' | 'changed' | 'removed';
+  /** Canonical JSON; undefined where there is none, or it is sealed to the cluster. */
+  readonly before: Uint8Array | undefined;
+  readonly after: Uint8Array | undefined;
+}
+
+/** What a commit would change; clusters that would change alike share an entry. */
+export interface Preview {
+  readonly commit: string;
+  readonly against: string | undefined;
+  readonly groups: readonly {
+    readonly clusters: readonly string[];
+    readonly changes: readonly PreviewedObject[];
+    readonly unchanged: number;
+  }[];
+  /** Sentences; with any of them there are no groups. */
+  readonly errors: readonly string[];
+}
+
+/**
+ * Renders an Application at a commit as a Release would be made of it, and compares with the newest Release. Writes nothing,
+ * and is seen by no cluster. Undefined: there is no such Application.
+ */
+export async function previewCommit(
+  options: PreviewOptions,
+  key: { readonly namespace: string; readonly name: string },
+  ref: string | undefined,
+  signal: AbortSignal,
+): Promise<Preview | undefined> {
+  const { read } = options;
+  const application = await read.get(Application, key);
+  if (application === undefined) return undefined;
+  const project = await read.get(Project, { namespace: '', name: key.namespace });
+  const repository = await read.get(GitRepository, { namespace: key.namespace, name: application.spec.source.sourceRef.name });
+  const newest = await newestRelease(application, read);
+  const refuse = (commit: string, reason: UntimedReason): Preview => ({
+    commit,
+    against: newest?.metadata.name,
+    groups: [],
+    errors: [say(reason)],
+  });
+  if (project === undefined) return refuse('', { code: 'FL_CLAIM_PROJECT', args: { project: key.namespace } });
+  if (repository === undefined) {
+    const { kind, name } = application.spec.source.sourceRef;
+    return refuse('', { code: 'FL_SOURCE_MISSING', args: { kind, source: name } });
+  }
+  const found = await options.resolve(repository, ref, signal);
+  if ('reason' in found) return refuse('', found.reason);
+  const { snapshot } = found;
+  const targeting = targetsOf(application, project, await new Fleet().clusters(read));
+  const grouping = baseGroups(application, targeting, options.renderer.version);
+  if (!grouping.ok)
+    return refuse(snapshot.commit, {
+      code: 'FL_RENDER_PATH',
+      args: { message: `${grouping.message} (cluster ${grouping.cluster})` },
+    });
+  const staged = nothingStaged();
+  const trees: TreeRow[] = [];
+  const errors: string[] = [];
+  for (const group of grouping.groups) {
+    try {
+      const outcome = await renderTree(
+        group,
+        undefined,
+        {
+          project: key.namespace,
+          application: key.name,
+          defaultNamespace: application.spec.defaultNamespace,
+          snapshot: options.openSnapshot(repository.metadata.uid, snapshot.commit),
+          commitTimeMs: Date.parse(snapshot.committedAt),
+          renderer: options.renderer,
+          derive: options.derive,
+          read,
+          signal,
+          verdicts: new Map(),
+          isOneOfMany: grouping.groups.length > 1,
+        },
+        staged,
+      );
+      if ('reason' in outcome) errors.push(say(outcome.reason));
+      else trees.push(outcome.row);
+    } catch (error) {
+      const reason = reasonOfError(error);
+      if (reason === undefined) throw error;
+      errors.push(say(reason));
+    }
+  }
+  if (errors.length > 0)
+    return { commit: snapshot.commit, against: newest?.metadata.name, groups: [], errors: [...new Set(errors)] };
+  return {
+    commit: snapshot.commit,
+    against: newest?.metadata.name,
+    groups: await compare(read, staged, newest, bundlesOf(trees)),
+    errors: [],
+  };
+}
+
+/** Per pair of former and new bundle, so that a thousand clusters that change alike are compared once. */
+async function compare(
+  read: Reader,
+  staged: Staged,
+  newest: Release | undefined,
+  wanted: readonly Release['spec']['bundles'][number][],
+): Promise<Preview['groups']> {
+  const former = new Map<string, string>();
+  for (const { digest, clusters, plane } of newest?.spec.bundles ?? [])
+    for (const cluster of plane === true ? [''] : clusters) former.set(cluster, digest);
+  const pairs = new Map<string, { before: string | undefined; after: string; clusters: string[] }>();
+  for (const { digest, clusters, plane } of wanted) {
+    for (const cluster of plane === true ? [''] : clusters) {
+      const before = former.get(cluster);
+      const id = `${before ?? ''} ${digest}`;
+      const pair = pairs.get(id) ?? { before, after: digest, clusters: [] };
+      pair.clusters.push(cluster === '' ? 'the plane' : cluster);
+      pairs.set(id, pair);
+    }
+  }
+  const bytesOf = async (digests: readonly string[]): Promise<ReadonlyMap<string, Uint8Array>> => {
+    const own = digests.flatMap((digest) => {
+      const blob = staged.blobs.get(digest);
+      return blob === undefined ? [] : [[digest, blob.bytes] as const];
+    });
+    const stored = await read.blobs(digests.filter((digest) => !staged.blobs.has(digest)));
+    return new Map([...own, ...stored]);
+  };
+  const groups: { clusters: readonly string[]; changes: readonly PreviewedObject[]; unchanged: number }[] = [];
+  for (const { before, after, clusters } of pairs.values()) {
+    const bundles = await bytesOf(before === undefined ? [after] : [before, after]);
+    const old = entriesOf(before === undefined ? undefined : bundles.get(before));
+    const next = entriesOf(bundles.get(after));
+    const changed = [...next.values()].filter((entry) => !isSame(old.get(idOf(entry)), entry));
+    const removed = [...old.values()].filter((entry) => !next.has(idOf(entry)));
+    const bodies = await bytesOf(
+      [...changed, ...changed.flatMap((entry) => old.get(idOf(entry)) ?? []), ...removed]
+        .filter((entry) => entry.sealed === undefined)
+        .map((entry) => entry.digest),
+    );
+    const body = (entry: BundleEntry | undefined): Uint8Array | undefined =>
+      entry === undefined ? undefined : bodies.get(entry.digest);
+    const changes = [
+      ...changed.map((entry): PreviewedObject => {
+        const former = old.get(idOf(entry));
+        return { entry, change: former === undefined ? 'added' : 'changed', before: body(former), after: body(entry) };
+      }),
+      ...removed.map((entry): PreviewedObject => ({ entry, change: 'removed', before: body(entry), after: undefined })),
+    ];
+    groups.push({ clusters, changes, unchanged: next.size - changed.length });
+  }
+  return groups.sort((a, b) => b.changes.length - a.changes.length || (a.clusters[0] ?? '').localeCompare(b.clusters[0] ?? ''));
+}
+
+function entriesOf(bytes: Uint8Array | undefined): ReadonlyMap<string, BundleEntry> {
+  if (bytes === undefined) return new Map();
+  // Our own bytes, found by their digest.
+  const bundle = JSON.parse(Buffer.from(bytes).toString('utf8')) as Bundle;
+  return new Map(bundle.entries.map((entry) => [idOf(entry), entry]));
+}
+
+function idOf({ id }: BundleEntry): string {
+  return `${id.group}/${id.kind}/${id.namespace}/${id.name}`;
+}
+
+/** Sealed forms differ by chance; what they hold is compared by its HMAC. */
+function isSame(a: BundleEntry | undefined, b: BundleEntry): boolean {
+  return a !== undefined && (a.sealed === undefined || b.sealed === undefined ? a.digest === b.digest : a.sealed === b.sealed);
+}
+
+/** For those who only have a name: a commit id, or a branch. */
+export function refOf(text: string): { readonly commit: string } | { readonly branch: string } {
+  if (/^[0-9a-f]{40}$/.test(text)) return { commit: text };
+  if (text === '')
+    throw new FairleadError('FL_PREVIEW_REF', 'an empty name is no commit; write a branch or a whole commit id', {
+      kind: 'invalid',
+    });
+  return { branch: text };
+}

@@ -1,0 +1,38 @@
+import type { DiffView } from '#api';
+import { diffObjects, type KubeObject } from '#kube';
+import type { Preview, PreviewedObject } from './applications/index.ts';
+
+/** A preview as the CLI and the console show it: fields instead of bodies; what is sealed to a cluster is only said to differ. */
+export function diffViewOf(application: string, revision: number, preview: Preview): DiffView {
+  return {
+    revision,
+    application,
+    commit: preview.commit,
+    against: preview.against,
+    errors: preview.errors,
+    groups: preview.groups.map(({ clusters, changes, unchanged }) => ({
+      clusters,
+      unchanged,
+      changes: changes.map((one) => ({ id: one.entry.id, change: one.change, fields: fieldsOf(one) })),
+    })),
+  };
+}
+
+type Fields = DiffView['groups'][number]['changes'][number]['fields'];
+
+function fieldsOf({ change, entry, before, after }: PreviewedObject): Fields {
+  if (entry.sealed !== undefined)
+    return change === 'changed' ? [{ path: '.data', before: '[redacted]', after: '[redacted]' }] : [];
+  // A whole object that comes or goes is named, not spelled out.
+  if (change !== 'changed') return [];
+  return diffObjects(parse(before), parse(after), { maxChanges: 100 }).map(({ path, before: was, after: is }) => ({
+    path,
+    before: was === undefined ? undefined : JSON.stringify(was),
+    after: is === undefined ? undefined : JSON.stringify(is),
+  }));
+}
+
+/** For showing only: nothing that is parsed here is ever sent to a cluster. */
+function parse(bytes: Uint8Array | undefined): KubeObject | null {
+  return bytes === undefined ? null : (JSON.parse(Buffer.from(bytes).toString('utf8')) as KubeObject);
+}
