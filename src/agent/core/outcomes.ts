@@ -5,6 +5,7 @@ import { corrected } from './corrections.ts';
 import { planBatches } from './plan-batches.ts';
 import type {
   AppState,
+  Drift,
   InventoryItem,
   ObjectKey,
   ObjectOutcome,
@@ -141,6 +142,8 @@ function takeApplied(app: AppState, results: readonly ObjectOutcome[], context: 
     const repaired =
       wasDrift !== undefined && one.status === 'applied' ? corrected(context, one, wasDrift) : { next: one, events: [] };
     events.push(...repaired.events);
+    if (isRun && one.status === 'pending' && result.result === 'created' && isMissed(app, result.key))
+      events.push(...corrected(context, one, GONE).events);
     const { reason: _r, retryAt: _t, awaitsKind: _a, drift: _d, ...rest } = repaired.next;
     objects.set(result.key, {
       ...rest,
@@ -156,6 +159,13 @@ function takeApplied(app: AppState, results: readonly ObjectOutcome[], context: 
     }
   }
   return { app: { ...app, objects, counts }, events };
+}
+
+const GONE: Drift = { kind: 'deleted', fields: [], manager: '', at: '' };
+
+/** Whether an object was there when this process did not run: this very bundle had been applied whole, with it. */
+function isMissed({ record, wanted }: AppState, key: ObjectKey): boolean {
+  return record?.applied !== undefined && record.applied.bundle === wanted?.bundle && record.inventory.has(key);
 }
 
 function takeRemoved(app: AppState, results: readonly RemovalOutcome[], context: Context): AppState {
