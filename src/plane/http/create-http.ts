@@ -1,4 +1,4 @@
-import type { IncomingMessage, Server as HttpServer, ServerResponse } from 'node:http';
+import type { IncomingMessage, Server as HttpServer, ServerOptions, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import fastify, { type FastifyInstance } from 'fastify';
 import { WebSocketServer, type WebSocket } from 'ws';
@@ -189,7 +189,7 @@ class PlaneHttp implements Http {
     const context: ListenerContext = { isTls: true, surfaces: TLS_SURFACES, port: options.port };
     const app = fastify({
       ...this.#fastifyOptions(),
-      https: { ...options.tls, minVersion: 'TLSv1.2', maxHeaderSize: this.#options.limits?.maxHeaderBytes ?? 32 * 1024 },
+      https: { ...options.tls, minVersion: 'TLSv1.2', ...this.#serverOptions() },
     });
     // Both kinds of server have the members used here; Fastify's types tell them apart.
     const plain = app as unknown as FastifyInstance;
@@ -206,10 +206,7 @@ class PlaneHttp implements Http {
       });
     }
     const context: ListenerContext = { isTls: false, surfaces: LOOPBACK_SURFACES, port: options.port };
-    const app = fastify({
-      ...this.#fastifyOptions(),
-      http: { maxHeaderSize: this.#options.limits?.maxHeaderBytes ?? 32 * 1024 },
-    });
+    const app = fastify({ ...this.#fastifyOptions(), http: this.#serverOptions() });
     return this.#listen(app, context, host, options.port);
   }
 
@@ -236,6 +233,16 @@ class PlaneHttp implements Http {
     deadline.abort();
   }
 
+  #serverOptions(): ServerOptions {
+    const { limits } = this.#options;
+    return {
+      maxHeaderSize: limits?.maxHeaderBytes ?? 32 * 1024,
+      headersTimeout: limits?.headersTimeoutMs ?? 10_000,
+      // How often Node looks for connections that are over their time; by itself every 30 s.
+      connectionsCheckingInterval: 1000,
+    };
+  }
+
   #fastifyOptions(): { readonly [key: string]: unknown } {
     return {
       logger: false,
@@ -252,7 +259,6 @@ class PlaneHttp implements Http {
 
   async #listen(app: FastifyInstance, context: ListenerContext, host: string, port: number): Promise<Listener> {
     const server: HttpServer = app.server;
-    server.headersTimeout = this.#options.limits?.headersTimeoutMs ?? 10_000;
     server.maxConnections = this.#options.limits?.maxConnections ?? 30_000;
     app.removeAllContentTypeParsers();
     // The body is read later, by the route, once it is known who sends it.

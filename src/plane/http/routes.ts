@@ -78,9 +78,12 @@ export class RouteTable {
       if (!allowed.has(pattern.route.surface)) continue;
       const params = fit(pattern, head);
       if (params === undefined) continue;
-      // A fallback for everything must not turn an unknown method of a known path into its own answer.
-      if (pattern.route.method === '*' || pattern.route.method === method)
-        return seen && pattern.segments.length === 0 ? 'method' : { route: pattern.route, params };
+      const isFallback = pattern.segments.length === 0 && pattern.takesRest;
+      if (pattern.route.method === '*' || pattern.route.method === method) {
+        // What takes everything must not turn an unknown method of a known path into its own answer.
+        return seen && isFallback ? 'method' : { route: pattern.route, params };
+      }
+      if (isFallback) continue;
       seen = true;
     }
     return seen ? 'method' : undefined;

@@ -60,6 +60,8 @@ export interface KubeApiOptions {
   readonly subresources?: readonly Subresource[];
   /** Paths that never reach the store, by kind. Default: Credential's spec.stringData. */
   readonly writeOnly?: Readonly<Record<string, readonly string[]>>;
+  /** A frozen plane serves reads and dry runs only. */
+  readonly frozen?: () => boolean;
   readonly limits?: { readonly maxWatchBytes?: number; readonly bookmarkMs?: number };
 }
 
@@ -119,6 +121,10 @@ class PlaneKubeApi implements KubeApi {
       clock: this.#clock,
       ...(options.newId === undefined ? {} : { newId: options.newId }),
       resources: this.#resources,
+      refuseWrites: () =>
+        options.frozen?.() === true
+          ? 'this plane is frozen: its database is not the one its keys belong to; run fairlead plane adopt if it should be'
+          : undefined,
       admission: (kind) => this.#admissions.get(kind) ?? [],
       writeOnly: new Map(Object.entries(options.writeOnly ?? { Credential: ['spec.stringData'] })),
     });

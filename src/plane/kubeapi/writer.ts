@@ -34,6 +34,8 @@ export interface WriterOptions extends PrepareOptions {
   readonly rng?: () => number;
   /** Every resource that is served: what a Project may not be deleted while it holds. */
   readonly resources: readonly Resource[];
+  /** Why nothing may be written now: the plane is frozen. */
+  readonly refuseWrites?: () => string | undefined;
 }
 
 export interface Written {
@@ -55,7 +57,8 @@ export interface DeleteOptions {
   readonly resourceVersion?: string;
 }
 
-const ATTEMPTS = 6;
+/** Of N writers of one object one succeeds in each round. */
+const ATTEMPTS = 64;
 const NAME_ATTEMPTS = 8;
 const SUFFIX_LETTERS = 'bcdfghjklmnpqrstvwxz2456789';
 /** Set by the system when an object begins, and by nobody afterwards. */
@@ -164,9 +167,7 @@ export class Writer {
         const merged = this.#merged(subject, before, config);
         const unknown: string[] = [];
         const metadata = coerceMetadata(merged['metadata'], unknown, true);
-        const pruned = pruneUnknown(target.schema, merged, unknown);
-        const defaulted = applyDefaults(target.schema, { ...pruned, metadata: {} });
-        const next = { ...(isObject(defaulted) ? defaulted : {}), metadata };
+        const next = { ...withDefaults(target, pruneUnknown(target.schema, merged, unknown)), metadata };
         if (before === undefined) return this.#born(target, namespace, next);
         checkVersion(subject, before, next);
         return settled(subject, before, next);
@@ -260,11 +261,15 @@ export class Writer {
     const key = keyOfRequest(target, namespace, name);
     for (let attempt = 1; ; attempt++) {
       const stored = name === '' ? undefined : await store.get(target.storeKind, key);
-      const before = stored === undefined ? undefined : asJson(stored);
+      const raw = stored === undefined ? undefined : asJson(stored);
+      // As Kubernetes reads it: a default that came later, or that a controller left out, is no change of this write's.
+      const before = raw === undefined ? undefined : withDefaults(target, raw);
       const warned = options.warnings.length;
       const prepared = await prepare(subject, before, change(before), this.#options);
       if (prepared === undefined) return { object: toApi(resource, before ?? {}), created: false };
-      const { next, isGone } = prepared;
+      const { isGone } = prepared;
+      const isForeign = target.storeKind.access === 'read' && !options.isInternal;
+      const next = raw !== undefined && isForeign ? { ...raw, metadata: metadataOf(prepared.next) } : prepared.next;
       const created = before === undefined;
       if (options.dryRun) return { object: toApi(resource, next), created };
       const result = await store.commit({
@@ -317,6 +322,8 @@ export class Writer {
 
   #subject(at: Target, verb: string, options: WriteOptions): Subject {
     const { resource } = at;
+    const refusal = options.dryRun ? undefined : this.#options.refuseWrites?.();
+    if (refusal !== undefined) throw failure.frozen(refusal);
     const target =
       resource.view === undefined
         ? resource
@@ -382,6 +389,12 @@ function decode(resource: Resource, body: Json, options: WriteOptions): JsonObje
     ),
   );
   return decoded.object;
+}
+
+function withDefaults(target: Resource, object: JsonObject): JsonObject {
+  const { metadata, ...content } = object;
+  const defaulted = applyDefaults(target.schema, { ...content, metadata: {} });
+  return { ...(isObject(defaulted) ? defaulted : {}), metadata: metadata ?? {} };
 }
 
 function metadataOf(object: JsonObject): JsonObject {

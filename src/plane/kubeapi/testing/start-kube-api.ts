@@ -6,7 +6,7 @@ import * as x509 from '@peculiar/x509';
 import { newUid, randomToken, rfc3339, silentLog, systemClock, type Clock, type Log } from '#base';
 import { allKinds, Project, servedKinds, type Kind } from '#api';
 import { createHttp, type Http, type HttpLimits, type Listener } from '#plane/http';
-import { openStore, type Store } from '#plane/store';
+import { openSqliteStore, type Store } from '#plane/store';
 import { createKubeApi, VERSION_INFO, type KubeApi, type KubeApiOptions } from '../index.ts';
 
 export interface TestKubeApi extends AsyncDisposable {
@@ -35,6 +35,9 @@ export interface TestKubeApiOptions {
   readonly subresources?: KubeApiOptions['subresources'];
   readonly watchLimits?: KubeApiOptions['limits'];
   readonly writeOnly?: KubeApiOptions['writeOnly'];
+  readonly frozen?: () => boolean;
+  /** Of the store's change log. */
+  readonly logMaxBytes?: number;
 }
 
 /** The API alone on the real store and real TLS, with a certificate made for the occasion and the Project `default`. */
@@ -42,11 +45,12 @@ export async function startKubeApiForTest(options: TestKubeApiOptions): Promise<
   const log = options.log ?? silentLog;
   const clock = options.clock ?? systemClock;
   const kinds = options.kinds ?? servedKinds;
-  const store = await openStore({
+  const store = await openSqliteStore({
     dir: join(options.dir, 'db'),
     kinds: [...new Map([...allKinds, ...kinds].map((kind) => [kind.kind, kind])).values()],
     log,
     clock,
+    ...(options.logMaxBytes === undefined ? {} : { logMaxBytes: options.logMaxBytes }),
   });
   await createDefaultProject(store, clock);
   const tls = await selfSigned(clock.now());
@@ -68,6 +72,7 @@ export async function startKubeApiForTest(options: TestKubeApiOptions): Promise<
     ...(options.admission === undefined ? {} : { admission: options.admission }),
     ...(options.subresources === undefined ? {} : { subresources: options.subresources }),
     ...(options.watchLimits === undefined ? {} : { limits: options.watchLimits }),
+    ...(options.frozen === undefined ? {} : { frozen: options.frozen }),
     ...(options.writeOnly === undefined ? {} : { writeOnly: options.writeOnly }),
   });
   const listener = await http.listenTls({ host: '127.0.0.1', port: options.port ?? 0, tls });
