@@ -53,13 +53,14 @@ export class Streams {
   }
 }
 
-/** Frames `<digest> <size>\n<bytes>`, in the order asked. All of them, or 404. `gone`: the client is. */
+/** Frames `<digest> <size>\n<bytes>`, in the order asked. All of them, or 404. `gone`: the client is. `onSent`: for each object, its bytes. */
 export async function objects(
   store: Store,
   streams: Streams,
   cluster: string,
   digests: readonly string[],
   gone: AbortSignal,
+  onSent: (bytes: number) => void,
 ): Promise<HttpResponse> {
   if (!digests.every((digest) => DIGEST.test(digest))) throw notThere();
   const batches: string[][] = [];
@@ -88,6 +89,7 @@ export async function objects(
               // Blobs are immutable and were there a moment ago: only a broken store comes here, and the answer is short.
               if (bytes === undefined || over.aborted) return;
               out.write(Buffer.concat([Buffer.from(`${digest} ${bytes.length}\n`), bytes]));
+              onSent(bytes.length);
               await Promise.race([out.drained(), ended]);
             }
           }

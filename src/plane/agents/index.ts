@@ -39,7 +39,7 @@ const SWEEP_MS = 1_000;
 /** Builds the room and registers its routes. */
 export async function createAgents(
   context: AgentsContext,
-  http: Pick<Http, 'route' | 'authenticate'>,
+  http: Pick<Http, 'route' | 'authenticate' | 'metrics'>,
   limits: {
     readonly budgets?: Readonly<Partial<Record<Verb, Budget>>>;
     readonly totalBudgets?: Readonly<Partial<Record<Verb, Budget>>>;

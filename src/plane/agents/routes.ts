@@ -28,10 +28,16 @@ export interface AgentParts {
 }
 
 /** `/agent/v1`: every route but `keys`, `join` and `return` speaks for the cluster of the request token and no other. */
-export function addAgentRoutes(http: Pick<Http, 'route' | 'authenticate'>, parts: AgentParts): void {
+export function addAgentRoutes(http: Pick<Http, 'route' | 'authenticate' | 'metrics'>, parts: AgentParts): void {
   const { context, authentication, syncs, reports, releases, budgets } = parts;
   const { clock, keys, store } = context;
   const streams = new Streams();
+  const objectCount = http.metrics.counter('fairlead_agent_objects_total', 'Objects sent to agents.');
+  const objectBytes = http.metrics.counter('fairlead_agent_object_bytes_total', 'Bytes of objects sent to agents.');
+  const onSent = (bytes: number): void => {
+    objectCount.add({});
+    objectBytes.add({}, bytes);
+  };
   http.authenticate(authentication.authenticate);
 
   const spend = (verb: Verb, who: string): void => budgets.spend(verb, who, clock.now());
@@ -105,7 +111,7 @@ export function addAgentRoutes(http: Pick<Http, 'route' | 'authenticate'>, parts
     'objects',
     { method: 'POST', path: '/agent/v1/objects', maxBodyBytes: MAX_OBJECTS_BYTES },
     async (request, cluster) =>
-      objects(store, streams, cluster, validate.objects.parse(await request.body()).digests, request.signal),
+      objects(store, streams, cluster, validate.objects.parse(await request.body()).digests, request.signal, onSent),
   );
   agentRoute('reports', { method: 'POST', path: '/agent/v1/reports', maxBodyBytes: MAX_REPORT_BYTES }, async (request, cluster) =>
     answer(await reports.take(cluster, validate.report.parse(await request.body()))),

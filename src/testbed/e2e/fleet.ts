@@ -72,6 +72,8 @@ export interface FleetOptions {
   >;
   readonly agentArgs?: readonly string[];
   readonly planeArgs?: readonly string[];
+  /** For Node itself, in the plane's process. */
+  readonly planeNodeArgs?: readonly string[];
   /** Asked from everybody who fetches. */
   readonly gitAuth?: { readonly username: string; readonly password: string };
 }
@@ -138,6 +140,7 @@ export class Fleet implements AsyncDisposable {
     const planeDir = join(dir, 'plane');
     const ports = [await freePort(0), await freePort(0)] as const;
     const planeArgs = [
+      ...(options.planeNodeArgs ?? []),
       join(root, 'src/cli/main.ts'),
       'plane',
       '--data',
@@ -442,7 +445,11 @@ export class Fleet implements AsyncDisposable {
         const app = await this.get(Application, { namespace: 'default', name: application });
         const delivery = await this.delivery(application, cluster);
         const why = delivery === undefined ? 'there is no delivery' : conditionOf(delivery, 'Ready');
-        const isCurrent = commit === undefined || app?.status?.commit === commit;
+        // A condition that speaks of an older generation is no answer, as with `kubectl wait`.
+        const isCurrent =
+          (commit === undefined || app?.status?.commit === commit) &&
+          app?.status?.observedGeneration === app?.metadata.generation &&
+          delivery?.status?.observedGeneration === delivery?.metadata.generation;
         const newest =
           app?.status?.release === undefined
             ? undefined
