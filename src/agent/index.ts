@@ -10,6 +10,6 @@
  */
 export { runAgentCommand, type AgentIo } from './command.ts';
 export { agentProfile, type ProfileOptions } from './profiles.ts';
-export { buildAgent, type AgentBuildOptions } from './build.ts';
+export { agentNodeFlags, buildAgent, type AgentBuildOptions } from './build.ts';
 export { runAgent, type AgentOptions } from './run-agent.ts';
 export type { StatePlace } from './state/open-state.ts';
