@@ -40,6 +40,8 @@ export interface AgentClientOptions {
   /** A signing key to use instead of a new one. */
   readonly signer?: Signer;
   readonly maxSockets?: number;
+  /** Address to call from: budgets for joining are per address. */
+  readonly localAddress?: string;
 }
 
 export interface Answer {
@@ -275,6 +277,7 @@ export class AgentClient {
         {
           method,
           agent: this.#agent,
+          ...(this.#options.localAddress === undefined ? {} : { localAddress: this.#options.localAddress }),
           headers: {
             ...(authorization === undefined ? {} : { authorization }),
             ...(sent.length === 0 ? {} : { 'content-type': 'application/json', 'content-length': sent.length }),
