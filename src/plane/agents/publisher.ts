@@ -14,12 +14,14 @@ import {
 import { wakeOn, type Controller, type Reader, type ReconcileContext, type ReconcileResult } from '#plane/engine';
 import type { Transaction } from '#plane/store';
 import type { AgentsContext } from './context.ts';
+import { ARRIVING_MS, isCommitArriving } from './commit-arriving.ts';
 import { clusterKey, deliveriesTo, documentOf, readComposeInput, revisionOf, type ReleaseCache } from './compose-inputs.ts';
 import { composeContent, contentDigest, issue, type DesiredContent } from './desired-state.ts';
 import type { LiveBook } from './live-book.ts';
 
 /** Changes of one cluster that come within this time become one document. */
 export const DEBOUNCE_MS = 20;
+const ARRIVING_POLL_MS = 100;
 
 /**
  * Signs what each cluster should hold: one row per cluster and change, numbered, and only when the content differs. What a
@@ -33,6 +35,8 @@ export class Publisher implements Controller {
   readonly #live: LiveBook;
   /** When a cluster that waits for more changes was first woken. */
   readonly #woken = new Map<string, number>();
+  /** Since when a cluster waits for the rest of a commit. */
+  readonly #arriving = new Map<string, number>();
 
   constructor(context: AgentsContext, releases: ReleaseCache, live: LiveBook) {
     this.#context = context;
@@ -92,14 +96,17 @@ export class Publisher implements Controller {
     const leftMs = first + DEBOUNCE_MS - clock.monotonic();
     if (leftMs > 0) return { againMs: Math.ceil(leftMs) };
     this.#woken.delete(name);
-    const chunks = await this.#next(name, read, clock.now());
+    const chunks = await this.#next(name, read, clock);
+    if (chunks === 'arriving') return { againMs: ARRIVING_POLL_MS };
+    this.#arriving.delete(name);
     // Signing a whole fleet must not starve what else this loop serves.
     await new Promise((resolve) => setImmediate(resolve));
     return chunks.length === 0 ? {} : { chunks };
   }
 
-  async #next(name: string, read: Reader, nowMs: number): Promise<readonly Transaction[]> {
+  async #next(name: string, read: Reader, clock: ReconcileContext['clock']): Promise<readonly Transaction[] | 'arriving'> {
     const { keys } = this.#context;
+    const nowMs = clock.now();
     const [identity, cluster, row] = await Promise.all([
       read.get(AgentIdentity, clusterKey(name)),
       read.get(Cluster, clusterKey(name)),
@@ -119,6 +126,13 @@ export class Publisher implements Controller {
     });
     const content = composeContent(input);
     if (row?.spec.content === contentDigest(content)) return [];
+    const since = this.#arriving.get(name) ?? clock.monotonic();
+    if (clock.monotonic() - since < ARRIVING_MS) {
+      if (await isCommitArriving(read, this.#releases, { cluster, content, before, deliveries })) {
+        this.#arriving.set(name, since);
+        return 'arriving';
+      }
+    }
     const now = new Date(nowMs).toISOString();
     const spec = issue({ content, issued: row?.spec, signers: [keys.signer], now });
     noteSigned(this.#live, name, content, before, now);

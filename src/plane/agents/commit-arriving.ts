@@ -1,0 +1,116 @@
+import {
+  Application,
+  formatReference,
+  GitRepository,
+  type Bundle,
+  type Cluster,
+  type Delivery,
+  type DesiredState,
+  type Release,
+} from '#api';
+import type { Reader } from '#plane/engine';
+import type { ReleaseCache } from './compose-inputs.ts';
+import type { DesiredContent } from './desired-state.ts';
+
+/** A document waits at most this long for the rest of a commit. */
+export const ARRIVING_MS = 10_000;
+
+/** Of one application that is delivered to the cluster: what tells whether the newest commit has reached its Delivery. */
+export interface Sibling {
+  readonly application: Application;
+  /** Newest commit of its source for the reference it follows. */
+  readonly commit: string | undefined;
+  readonly delivery: Delivery;
+  /** Its newest Release, if that is not the wanted one. */
+  readonly newest: Release | undefined;
+}
+
+/**
+ * Whether the newest commit of its source has not come to this Delivery yet, though it will: it was not looked at, or its
+ * Release is not assigned. Pure.
+ */
+export function isBehind({ application, commit, delivery, newest }: Sibling): boolean {
+  const { metadata, spec, status } = application;
+  if (metadata.deletionTimestamp !== undefined || spec.suspend === true || delivery.spec.retire !== undefined) return false;
+  if (commit === undefined) return false;
+  if (status?.commit !== commit) return true;
+  if (newest === undefined || newest.spec.applicationUid !== metadata.uid) return false;
+  const bundle = newest.spec.bundles.find((one) => one.clusters.includes(delivery.spec.cluster))?.digest;
+  return bundle !== undefined && bundle !== delivery.spec.wanted?.bundle;
+}
+
+/** Names of the applications of which `content` drops an object that `before` has. */
+export async function droppingObjects(
+  read: Pick<Reader, 'blobs'>,
+  content: DesiredContent,
+  before: DesiredState,
+): Promise<readonly { readonly project: string; readonly name: string }[]> {
+  const changed = content.applications.flatMap((now) => {
+    const then = before.applications.find((one) => one.project === now.project && one.name === now.name);
+    return then === undefined || then.bundle === now.bundle ? [] : [{ now, then }];
+  });
+  if (changed.length === 0) return [];
+  const blobs = await read.blobs([...new Set(changed.flatMap(({ now, then }) => [now.bundle, then.bundle]))]);
+  const idsOf = (digest: string): ReadonlySet<string> => {
+    const bytes = blobs.get(digest);
+    if (bytes === undefined) return new Set();
+    // Written by the applications room, in exactly this shape.
+    const { entries } = JSON.parse(Buffer.from(bytes).toString('utf8')) as Bundle;
+    return new Set(entries.map(({ id }) => `${id.group}/${id.kind}/${id.namespace}/${id.name}`));
+  };
+  return changed.flatMap(({ now, then }) => {
+    const kept = idsOf(now.bundle);
+    return [...idsOf(then.bundle)].some((id) => !kept.has(id)) ? [{ project: now.project, name: now.name }] : [];
+  });
+}
+
+/**
+ * Whether a document would drop an object that the same commit may give to another application of the source: signed now,
+ * the cluster would delete what a moment later it is to have again. A move between applications is a transfer only if both
+ * sides of it come in one document.
+ */
+export async function isCommitArriving(
+  read: Reader,
+  releases: ReleaseCache,
+  given: {
+    readonly cluster: Cluster;
+    readonly content: DesiredContent;
+    readonly before: DesiredState | undefined;
+    readonly deliveries: readonly Delivery[];
+  },
+): Promise<boolean> {
+  const { cluster, content, before, deliveries } = given;
+  if (before === undefined || cluster.spec.suspend === true) return false;
+  for (const dropping of await droppingObjects(read, content, before)) {
+    const own = await read.get(Application, { namespace: dropping.project, name: dropping.name });
+    if (own === undefined) continue;
+    for (const delivery of deliveries) {
+      const { namespace = '' } = delivery.metadata;
+      const { application: name, wanted } = delivery.spec;
+      if (namespace !== dropping.project || name === dropping.name) continue;
+      const application = await read.get(Application, { namespace, name });
+      if (application === undefined || !isSameSource(application, own)) continue;
+      const repository = await read.get(GitRepository, { namespace, name: application.spec.source.sourceRef.name });
+      const release = application.status?.release?.name;
+      const newest =
+        release === undefined || release === wanted?.release
+          ? undefined
+          : await releases.get(read, namespace, release, undefined);
+      if (isBehind({ application, commit: commitFor(application, repository), delivery, newest })) return true;
+    }
+  }
+  return false;
+}
+
+function isSameSource(a: Application, b: Application): boolean {
+  const of = ({ spec: { source } }: Application): string =>
+    JSON.stringify([source.sourceRef.kind, source.sourceRef.name, source.ref === undefined ? '' : formatReference(source.ref)]);
+  return of(a) === of(b);
+}
+
+function commitFor(application: Application, repository: GitRepository | undefined): string | undefined {
+  const { ref } = application.spec.source;
+  if (ref === undefined || formatReference(ref) === formatReference(repository?.spec.ref))
+    return repository?.status?.snapshot?.commit;
+  return repository?.status?.refs?.find((one) => one.ref === formatReference(ref))?.snapshot?.commit;
+}
