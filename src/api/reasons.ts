@@ -150,13 +150,13 @@ export const reasons = {
     area: 'render',
     actor: 'application owner',
     says: '{file}:{line}: {variable} is not known for cluster {cluster}',
-    next: 'add the label to the cluster, or correct the name',
+    next: 'add it to the cluster, or correct the name; clusters keep the last release',
   },
   FL_RENDER_TIMEOUT: {
     area: 'render',
     actor: 'application owner',
     says: 'rendering {path} did not end within {limit}',
-    next: 'clusters keep the last release',
+    next: 'render less or more simply; clusters keep the last release',
   },
   FL_RENDER_QUARANTINED: {
     area: 'render',
@@ -176,32 +176,32 @@ export const reasons = {
   FL_CLAIM_CONFLICT: {
     area: 'claim',
     actor: 'application owner',
-    says: '{object} in {cluster} is claimed by {owner} too',
-    next: 'remove it from one of the two; {owner} keeps it',
+    says: '{object} in {cluster} is claimed by application {owner} too',
+    next: 'remove it from one of the two; until then {owner} keeps it',
   },
   FL_CLAIM_FOREIGN: {
     area: 'claim',
     actor: 'application owner',
     says: '{object} in {cluster} belongs to {owner}',
-    next: 'remove it there, or set adoption: Always',
+    next: 'remove it there, or from Git; spec.adoption: Always takes over what another delivery tool holds',
   },
   FL_CLAIM_EXISTS: {
     area: 'claim',
     actor: 'application owner',
     says: '{object} exists in {cluster} already and adoption is {adoption}',
-    next: 'set adoption: IfUnowned or Always, or remove it',
+    next: 'set spec.adoption: IfUnowned or Always, or remove the object',
   },
   FL_CLAIM_NAMESPACE: {
     area: 'claim',
     actor: 'platform team',
-    says: '{object} is in namespace {namespace}, which the Project {project} may not use',
-    next: 'add it to spec.namespaces of the Project',
+    says: '{object} in {cluster} is in namespace {namespace}, which the Project {project} may not use',
+    next: 'add it to spec.namespaces of the Project, or give the object another namespace',
   },
   FL_CLAIM_KIND: {
     area: 'claim',
     actor: 'platform team',
-    says: 'the Project {project} may not deliver {kind}',
-    next: 'add it to spec.clusterKinds of the Project',
+    says: '{object} in {cluster}: the Project {project} may not deliver {kind}',
+    next: 'allow the kind by spec.clusterKinds or spec.deniedKinds of the Project, or remove the object from Git',
   },
   FL_CLAIM_SERVICE_ACCOUNT: {
     area: 'claim',
@@ -248,7 +248,7 @@ export const reasons = {
   FL_CLAIM_RESERVED: {
     area: 'claim',
     actor: 'application owner',
-    says: '{object} would reach into the agent itself: {why}',
+    says: '{object} in {cluster} would reach into the agent itself: {why}',
     next: 'remove it from Git',
   },
 
@@ -263,26 +263,26 @@ export const reasons = {
   FL_HOLD_BUDGET: {
     area: 'hold',
     actor: 'application owner',
-    says: 'would delete {count} of {total} objects in {cluster}, {limit} need no waiver',
-    next: 'if that is meant: kubectl annotate delivery {delivery} -n {project} fairlead.dev/waiver={waiver}',
+    says: 'would delete {count} of {total} objects in {cluster}, and more than {limit} take a waiver; nothing is deleted',
+    next: 'if that is meant: kubectl annotate --overwrite delivery {delivery} -n {project} fairlead.dev/waiver={waiver}',
   },
   FL_HOLD_PROTECTED: {
     area: 'hold',
     actor: 'application owner',
-    says: 'would delete {object} in {cluster}, a protected kind',
-    next: 'if that is meant: kubectl annotate delivery {delivery} -n {project} fairlead.dev/waiver={waiver}',
+    says: 'would delete {object} in {cluster}, whose kind takes a waiver; it is kept',
+    next: 'if that is meant: kubectl annotate --overwrite delivery {delivery} -n {project} fairlead.dev/waiver={waiver}',
   },
   FL_HOLD_PLANE: {
     area: 'hold',
     actor: 'application owner',
     says: 'would delete {objects} on the plane, which takes a waiver ({why})',
-    next: 'if that is meant: kubectl annotate application {application} -n {project} fairlead.dev/waiver={waiver}',
+    next: 'if that is meant: kubectl annotate --overwrite application {application} -n {project} fairlead.dev/waiver={waiver}',
   },
   FL_HOLD_RECOVERY: {
     area: 'hold',
     actor: 'platform team',
     says: 'the plane was restored from an older copy, and {cluster} deletes nothing until a person confirms',
-    next: 'check fairlead status, then: kubectl annotate cluster {cluster} fairlead.dev/confirm-recovery={position}',
+    next: 'check fairlead status, then: kubectl annotate --overwrite cluster {cluster} fairlead.dev/confirm-recovery={position}',
   },
   FL_HOLD_FROZEN: {
     area: 'hold',
@@ -320,7 +320,7 @@ export const reasons = {
     area: 'contact',
     actor: 'platform team',
     says: 'the agent of {cluster} refused the desired state: {words}',
-    next: 'see the events of the Cluster',
+    next: 'see kubectl describe cluster {cluster}',
   },
   FL_CONTACT_TWIN: {
     area: 'contact',
@@ -363,7 +363,7 @@ export const reasons = {
     area: 'apply',
     actor: 'application owner',
     says: '{object} in {cluster}: {field} cannot be changed: {words}',
-    next: 'give the object another name, or delete it in the cluster',
+    next: 'undo the change in Git, give the object another name, or delete it in the cluster to have it made anew',
   },
   FL_APPLY_INVALID: {
     area: 'apply',
@@ -381,7 +381,7 @@ export const reasons = {
     area: 'apply',
     actor: 'cluster owner',
     says: '{object} in {cluster} is denied by admission: {words}',
-    next: 'meet the policy, or change it',
+    next: 'change the object in Git so that the policy allows it, or change the policy',
   },
   FL_APPLY_FORBIDDEN: {
     area: 'apply',
@@ -536,7 +536,7 @@ export const reasons = {
     area: 'agent',
     actor: 'platform team',
     says: '{cluster} holds {held}, which this plane never issued ({issued} is its newest): the plane goes on from what the cluster proves',
-    next: 'check fairlead status, then: kubectl annotate cluster {cluster} fairlead.dev/confirm-recovery={position}',
+    next: 'check fairlead status, then: kubectl annotate --overwrite cluster {cluster} fairlead.dev/confirm-recovery={position}',
   },
   FL_EVENTS_DROPPED: {
     area: 'agent',

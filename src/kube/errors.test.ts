@@ -28,6 +28,12 @@ const cases: [number, Record<string, unknown>, string, boolean][] = [
     'FL_KUBE_IMMUTABLE',
     false,
   ],
+  [
+    422,
+    { message: "configmaps \"x\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no" },
+    'FL_KUBE_ADMISSION_DENIED',
+    false,
+  ],
   [422, { message: 'spec.replicas: must be positive' }, 'FL_KUBE_INVALID', false],
   [429, {}, 'FL_KUBE_THROTTLED', true],
   [500, { message: 'Internal error occurred: failed calling webhook "w": connection refused' }, 'FL_KUBE_WEBHOOK_FAILED', true],

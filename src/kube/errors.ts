@@ -59,11 +59,14 @@ const admissionDenied = verdict(
   'denied',
 );
 
+const deniedByAdmission =
+  /^admission webhook .* denied the request|ValidatingAdmissionPolicy '.*' with binding '.*' denied request|violates PodSecurity/;
+
 function classify(facts: StatusFacts): Verdict {
   const has = (reason: string): boolean => facts.causes.some((cause) => cause.reason === reason);
   const { status, reason, message } = facts;
-  // An admission webhook may answer any 4xx, and says so only in its words.
-  if (status >= 400 && status < 500 && /^admission webhook .* denied the request/.test(message)) return admissionDenied;
+  // A webhook and a policy may answer any 4xx (a policy 422 unless it says otherwise), and say so only in their words.
+  if (status >= 400 && status < 500 && deniedByAdmission.test(message)) return admissionDenied;
   switch (status) {
     case 400:
       return verdict('FL_KUBE_BAD_REQUEST', 'the API server does not understand the request', 'invalid');
@@ -81,7 +84,6 @@ function classify(facts: StatusFacts): Verdict {
       if (/exceeded quota/.test(message)) {
         return verdict('FL_KUBE_QUOTA', 'a ResourceQuota of the namespace is used up; raise it or ask for less', 'denied');
       }
-      if (/ValidatingAdmissionPolicy|violates PodSecurity/.test(message)) return admissionDenied;
       return verdict('FL_KUBE_FORBIDDEN', 'the identity may not do this; grant it by RBAC', 'denied');
     case 404:
       return verdict('FL_KUBE_NOT_FOUND', 'the object, its namespace or its kind is not there', 'not-found');

@@ -1,7 +1,7 @@
-import type { FleetView } from '#api';
+import type { DeliveryCell, FleetView } from '#api';
 import { FairleadError, systemClock, waitFor } from '#base';
 import type { Plane } from '../connect.ts';
-import { age, show, table, type Io, type OutputFormat } from '../output.ts';
+import { age, printable, show, table, type Io, type OutputFormat } from '../output.ts';
 
 export interface StatusOptions {
   readonly output: OutputFormat;
@@ -51,11 +51,24 @@ function verdict(view: FleetView, nowMs: number): string {
   for (const problem of view.problems) {
     lines.push(`\n${problem.count} × ${problem.sentence}\n`);
     lines.push(`    since ${age(problem.since, nowMs)}, who can act: ${problem.actor}\n`);
-    const rows = problem.deliveries
-      .slice(0, 10)
-      .map((cell) => [`    ${cell.application}`, cell.cluster, cell.project, age(cell.since, nowMs)]);
-    lines.push(table(['    APPLICATION', 'CLUSTER', 'PROJECT', 'SINCE'], rows));
+    const shown = problem.deliveries.slice(0, 10);
+    const rows = shown.map((cell) => [`    ${cell.application}`, cell.cluster, cell.project, age(cell.since, nowMs)]);
+    const [header = '', ...lined] = table(['    APPLICATION', 'CLUSTER', 'PROJECT', 'SINCE'], rows).trimEnd().split('\n');
+    lines.push(`${header}\n`);
+    const oldest = shown.find((cell) => cell.sentence === problem.sentence);
+    for (const [index, line] of lined.entries()) {
+      const cell = shown[index];
+      lines.push(`${line}\n`);
+      // One reason, but about something else than the sentence above.
+      if (cell !== undefined && (oldest === undefined || aboutCluster(cell) !== aboutCluster(oldest)))
+        lines.push(`        ${printable(cell.sentence)}\n`);
+    }
     if (problem.count > rows.length) lines.push(`    … and ${problem.count - rows.length} more\n`);
   }
   return lines.join('');
+}
+
+/** The sentence without the name of its cluster: what a thousand clusters share is said once. */
+function aboutCluster(cell: DeliveryCell): string {
+  return cell.sentence.replaceAll(cell.cluster, '*');
 }

@@ -12,17 +12,19 @@ export interface BuiltBundle {
 }
 
 /**
- * The bundle of one receiver. `sealedDigest` gives the digest of the sealed form of an object for that receiver; a sealed
- * form is as long as any other of the same clear bytes, so that an older one can stand in its place. Pure.
+ * The bundle of one receiver, with files named as the repository calls them: `path` is what was rendered. `sealedDigest`
+ * gives the digest of the sealed form of an object for that receiver; a sealed form is as long as any other of the same
+ * clear bytes, so that an older one can stand in its place. Pure.
  */
 export function buildBundle(
   objects: readonly RenderedObject[],
   cluster: string | undefined,
   sealedDigest: (equality: string) => string,
+  path = '.',
 ): BuiltBundle {
   const entries = objects.map((object): BundleEntry => {
     const { id, stage, wave, scope, source } = object;
-    const common = { id, stage, wave, scope, source: { file: source.file, line: source.line } };
+    const common = { id, stage, wave, scope, source: { file: fileIn(path, source.file), line: source.line } };
     if (!object.sensitive) return { ...common, digest: digestOf(object.body), size: object.body.byteLength };
     const own = object.sealed.find((sealed) => sealed.cluster === cluster);
     if (own === undefined) throw new Error(`broken guarantee: ${id.kind} ${id.name} is not sealed for ${cluster ?? 'the plane'}`);
@@ -32,6 +34,11 @@ export function buildBundle(
   const bytes = Buffer.from(JSON.stringify(bundle));
   const digest = sha256(bytes);
   return { digest, bytes, objects: entries.length, digests: [digest, ...new Set(entries.map((entry) => entry.digest))] };
+}
+
+/** A file of a rendered directory as the repository calls it. */
+export function fileIn(path: string, file: string): string {
+  return path === '.' || path === '' ? file : `${path.replace(/\/+$/, '')}/${file}`;
 }
 
 /** A thousand clusters share a render: its bytes are hashed once. */

@@ -82,6 +82,8 @@ test('a bundle is exact bytes, and names what must be fetched', () => {
   const two = buildBundle([object('a'), object('b')], 'another', () => '');
   assert.equal(one.digest, two.digest);
   assert.deepEqual(one.digests.slice(1), digestsOf(one.bytes));
+  const placed = buildBundle([object('a')], 'c', () => '', 'apps/web');
+  assert.match(Buffer.from(placed.bytes).toString('utf8'), /"file":"apps\/web\/a\.yaml"/, 'files as the repository calls them');
   assert.throws(() =>
     buildBundle([{ ...object('s'), sensitive: true, redactedBody: Buffer.from('{}'), sealed: [] }], 'c', () => ''),
   );
@@ -106,6 +108,12 @@ test('a failed render is one sentence with file, line, cluster and how many more
   assert.match(
     say(reasonOfRender([variable], place)),
     /^apps\/web\/a\.yaml:3: \$\{cluster\.labels\.env\} is not known for cluster prod/,
+  );
+  const alone = { ...place, cluster: undefined, example: 'prod' };
+  assert.equal(
+    say(reasonOfRender([variable], alone)),
+    say(reasonOfRender([variable], place)),
+    'also where all are rendered alike',
   );
 });
 

@@ -243,7 +243,7 @@ class ReleaseLook {
   ): Promise<UntimedReason | undefined> {
     const { renderer, derive } = this.#options;
     const grouping = baseGroups(application, targeting, renderer.version);
-    if (!grouping.ok) return reasonOf('FL_RENDER_PATH', { message: `${grouping.message} (cluster ${grouping.cluster})` });
+    if (!grouping.ok) return reasonOf('FL_RENDER_PATH', { message: pathMessage(grouping) });
     const files = this.#options.openSnapshot(repository.metadata.uid, snapshot.commit);
     const known = memory.trees ?? row?.spec.trees ?? [];
     const trees: TreeRow[] = [];
@@ -434,4 +434,10 @@ export async function newestRelease(application: Application, read: Reader): Pro
   const release = await read.get(Release, { namespace: application.metadata.namespace ?? '', name });
   // One of an Application of the same name that is no more says nothing about this one.
   return release?.spec.applicationUid === application.metadata.uid ? release : undefined;
+}
+
+/** Names the cluster once, and leaves out how a manifest would escape a variable. */
+function pathMessage({ message, cluster }: { readonly message: string; readonly cluster: string }): string {
+  const text = message.replace(/^variable /, '').replace(/; write \$\$\{ for a literal \$\{$/, '');
+  return text.includes(`"${cluster}"`) ? text : `${text} (cluster ${cluster})`;
 }

@@ -1,5 +1,6 @@
 import { reasonOf, type UntimedReason } from '#api';
 import type { RenderError } from '#render';
+import { fileIn } from './bundle.ts';
 
 /** Where a failed render was about. */
 export interface RenderPlace {
@@ -7,6 +8,8 @@ export interface RenderPlace {
   readonly commit: string;
   /** The cluster it was rendered for, when not every cluster is rendered alike. */
   readonly cluster: string | undefined;
+  /** A cluster that it was rendered for, always: what is not known of a cluster is about that one. */
+  readonly example?: string | undefined;
 }
 
 /** The one sentence that a person gets for a failed render: its first error, and how many more there are. Pure. */
@@ -17,8 +20,7 @@ export function reasonOfRender(errors: readonly RenderError[], place: RenderPlac
     return reasonOf('FL_RENDER_REFUSED', { path: place.path, commit, message: 'the renderer gave no reason' });
   const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : '';
   const where = place.cluster === undefined ? '' : ` (cluster ${place.cluster})`;
-  const file =
-    first.file === undefined ? undefined : place.path === '.' ? first.file : `${place.path.replace(/\/$/, '')}/${first.file}`;
+  const file = first.file === undefined ? undefined : fileIn(place.path, first.file);
   const message = `${first.object === undefined ? '' : `${first.object}: `}${first.message}${where}${more}`;
   switch (first.code) {
     case 'FL_RENDER_DEADLINE':
@@ -33,8 +35,9 @@ export function reasonOfRender(errors: readonly RenderError[], place: RenderPlac
       break;
     case 'FL_RENDER_VARIABLE': {
       const variable = /\$\{[^}]{1,200}\}/.exec(first.message)?.[0];
-      if (variable !== undefined && file !== undefined && place.cluster !== undefined && first.rule === 'variable-unknown') {
-        return reasonOf('FL_RENDER_VARIABLE', { file, line: first.line ?? 1, variable, cluster: place.cluster });
+      const cluster = place.cluster ?? place.example;
+      if (variable !== undefined && file !== undefined && cluster !== undefined && first.rule === 'variable-unknown') {
+        return reasonOf('FL_RENDER_VARIABLE', { file, line: first.line ?? 1, variable, cluster });
       }
       break;
     }

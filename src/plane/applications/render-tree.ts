@@ -149,14 +149,15 @@ async function renderMembers(
       if (!result.ok) {
         if (result.retryable) throw retryable(result);
         const isOneOfMany = context.isOneOfMany || byValues.size > 1;
-        const cluster = isOneOfMany ? variablesOf(now[0] ?? {}).name : undefined;
-        const reason = reasonOfRender(result.errors, { path: group.path, commit: context.snapshot.commit, cluster });
+        const example = variablesOf(now[0] ?? {}).name;
+        const cluster = isOneOfMany ? example : undefined;
+        const reason = reasonOfRender(result.errors, { path: group.path, commit: context.snapshot.commit, cluster, example });
         remember(context.verdicts, verdictKey, reason);
         return { reason };
       }
       if (result.readSet.randomness && !variables.includes('cluster.name') && group.members.length > 1) return 'split';
       reads.push(result.readSet);
-      await stage(result, now, bundles, context, staged);
+      await stage(result, now, bundles, context, staged, group.path);
       missing = members.filter((member) => !bundles.covers(member, sealId(member, context)));
     }
     groups.push({ values, bundles: bundles.rows(members.map(nameOf)) });
@@ -206,6 +207,7 @@ async function stage(
   bundles: Bundles,
   context: TreeContext,
   staged: Staged,
+  path: string,
 ): Promise<void> {
   const keep = (bytes: Uint8Array): string => {
     const digest = digestOf(bytes);
@@ -216,7 +218,7 @@ async function stage(
   const isSealed = result.objects.some((object) => object.sensitive);
   for (const [index, member] of members.entries()) {
     const known = isSealed ? await sealedFor(result, nameOf(member), context, staged, keep) : new Map<string, string>();
-    const built = buildBundle(result.objects, member.cluster?.name, (equality) => known.get(equality) ?? '');
+    const built = buildBundle(result.objects, member.cluster?.name, (equality) => known.get(equality) ?? '', path);
     staged.blobs.set(built.digest, { digest: built.digest, bytes: built.bytes });
     staged.digests.set(built.digest, built.digests);
     if (!isSealed) {

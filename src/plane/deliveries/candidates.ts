@@ -99,7 +99,7 @@ function upstreamCandidates({ application, source, delivery }: DeliveryFacts): C
     if (said !== undefined && !found.some((one) => one.code === said.code)) found.push(said);
   }
   if (application?.spec.suspend === true && !found.some((one) => one.code === 'FL_HOLD_SUSPENDED'))
-    found.push(candidate('FL_HOLD_SUSPENDED', { object: `application ${delivery.spec.application}` }));
+    found.push(candidate('FL_HOLD_SUSPENDED', { object: `application/${delivery.spec.application}` }));
   return found;
 }
 
@@ -136,7 +136,7 @@ function planeHolds(facts: DeliveryFacts): Candidate[] {
   const suspended = facts.cluster?.spec.suspend === true;
   return [
     ...frozen(facts),
-    ...(suspended ? [candidate('FL_HOLD_SUSPENDED', { object: `cluster ${facts.delivery.spec.cluster}` })] : []),
+    ...(suspended ? [candidate('FL_HOLD_SUSPENDED', { object: `cluster/${facts.delivery.spec.cluster}` })] : []),
   ];
 }
 

@@ -150,14 +150,14 @@ export class SnapshotReader implements Snapshot {
       const what = refusal(entry, part) ?? (isDirectory(entry) ? undefined : 'a file where a directory is wanted');
       if (what !== undefined) return sourceError('FL_SOURCE_FILE', { file: quoted(parent), what });
     }
-    return sourceError('FL_RENDER_NO_PATH', { path: quoted(path), source: this.#shown, commit: this.commit });
+    return sourceError('FL_RENDER_NO_PATH', { path: quoted(path), source: this.#shown, commit: this.commit.slice(0, 12) });
   }
 
   #normalise(path: string): string {
     const parts = path.split('/').filter((part) => part !== '' && part !== '.');
     // A line break would be a second question to git.
     if (path.startsWith('/') || parts.includes('..') || hasControls(path) || path.length > 4_096) {
-      throw sourceError('FL_RENDER_NO_PATH', { path: quoted(path), source: this.#shown, commit: this.commit });
+      throw sourceError('FL_RENDER_NO_PATH', { path: quoted(path), source: this.#shown, commit: this.commit.slice(0, 12) });
     }
     return parts.join('/');
   }
