@@ -49,6 +49,8 @@ function runNodeTests(files: readonly string[], args: readonly string[], env: Re
 
 interface Tally {
   readonly outcome: 'passed' | 'failed' | 'skipped';
+  readonly file: string;
+  readonly name: string;
 }
 
 function readTally(): Tally[] {
@@ -60,6 +62,27 @@ function readTally(): Tally[] {
 
 function countFailed(): number {
   return readTally().filter((entry) => entry.outcome === 'failed').length;
+}
+
+/**
+ * Files that failed beside others are run once more, alone: on two busy cores a deadline can pass that nothing broken
+ * explains. What fails again has failed; what passes then is named, so that nobody takes it for steady.
+ */
+function runAgainAlone(args: readonly string[], env: Record<string, string>): readonly string[] {
+  const first = readTally();
+  const files = [...new Set(first.filter((entry) => entry.outcome === 'failed').map((entry) => entry.file))];
+  if (files.length === 0) return [];
+  section(`${files.length} files again, one at a time`);
+  writeFileSync(
+    tally,
+    first
+      .filter((entry) => !files.includes(entry.file))
+      .map((entry) => `${JSON.stringify(entry)}\n`)
+      .join(''),
+  );
+  runNodeTests(files, args, env);
+  const still = new Set(readTally().flatMap((entry) => (entry.outcome === 'failed' ? [entry.file] : [])));
+  return files.filter((file) => !still.has(file));
 }
 
 const all = globSync(['src/**/*.test.ts', 'src/**/*.test.tsx', 'tools/**/*.test.ts', 'bench/**/*.test.ts']).sort();
@@ -78,13 +101,16 @@ runNodeTests(
 );
 const intFiles = all.filter(isInt).filter((file) => filters.length === 0 || filters.some((filter) => file.includes(filter)));
 let skippedParts = 0;
+let unsteady: readonly string[] = [];
 if (intFiles.length > 0) {
   section('preparing real parts');
   const parts = await preparePrerequisites();
   skippedParts = parts.missing.length;
   section('tests against real parts');
   try {
-    runNodeTests(intFiles, ['--test-concurrency=3', '--test-timeout=600000'], parts.env);
+    const bounds = ['--test-timeout=300000', '--test-force-exit'];
+    runNodeTests(intFiles, ['--test-concurrency=2', ...bounds], parts.env);
+    unsteady = runAgainAlone(['--test-concurrency=1', ...bounds], parts.env);
   } finally {
     await parts.stop();
   }
@@ -95,5 +121,6 @@ const passed = tests.filter((entry) => entry.outcome === 'passed').length + chec
 const failed = countFailed() + checks.failed + crashed;
 const skipped = tests.filter((entry) => entry.outcome === 'skipped').length + skippedParts;
 rmSync(scratch, { recursive: true, force: true });
+for (const file of unsteady) process.stdout.write(`unsteady: ${file} failed beside others and passed alone\n`);
 process.stdout.write(`\n${elapsed()}\n${passed} passed, ${failed} failed${skipped === 0 ? '' : `, ${skipped} skipped`}\n`);
 process.exit(failed === 0 ? 0 : 1);
