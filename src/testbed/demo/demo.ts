@@ -206,7 +206,7 @@ async function connectWhenReady(kubeconfig: string, plane: Child, signal: AbortS
         throw error;
       }
     },
-    { timeoutMs: 30_000, intervalMs: 100, signal },
+    { timeoutMs: 120_000, intervalMs: 100, signal },
   );
 }
 
@@ -268,7 +268,7 @@ async function allReady(
         view.counts.ready === view.counts.deliveries
       );
     },
-    { timeoutMs: 180_000, intervalMs: 200, signal },
+    { timeoutMs: 300_000, intervalMs: 200, signal },
   );
 }
 
