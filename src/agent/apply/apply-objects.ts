@@ -189,7 +189,12 @@ async function lookThenApply(
     }
     const current = claimed.length === 0 ? live : await claim(live, claimed, call, ports);
     const done = await write(call, toApply, true, { resourceVersion: current.metadata.resourceVersion ?? '' }, ports);
-    return adoptedFrom === undefined || done.result === 'failed' || done.result === 'skipped' ? done : { ...done, adoptedFrom };
+    if (done.result === 'failed' || done.result === 'skipped') return done;
+    return {
+      ...done,
+      ...(adoptedFrom === undefined ? {} : { adoptedFrom }),
+      ...(seen.drift === undefined ? {} : { found: seen.drift }),
+    };
   } catch (error) {
     if (attempt < 3 && error instanceof FairleadError && error.code === 'FL_KUBE_CONFLICT') {
       return lookThenApply(call, adoptedFrom, ports, attempt + 1);

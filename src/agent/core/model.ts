@@ -224,6 +224,8 @@ export type ObjectOutcome =
       readonly reason?: Reason;
       /** The manager it was taken over from, on first contact. */
       readonly adoptedFrom?: string;
+      /** How it differed from what is wanted, where it was looked at before. */
+      readonly found?: Drift;
     }
   /** `kind`: as soon as discovery changes. */
   | { readonly key: ObjectKey; readonly result: 'failed'; readonly reason: Reason; readonly retry: 'soon' | 'late' | 'kind' }

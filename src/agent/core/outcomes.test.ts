@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { newApp } from './app.ts';
-import type { AppState, PlannedObject } from './model.ts';
+import type { AppState, Drift, PlannedObject } from './model.ts';
 import { takeOutcome } from './outcomes.ts';
 import { restore } from './reduce.ts';
 
@@ -15,7 +15,7 @@ const object: PlannedObject = {
 };
 
 /** The events of an apply that makes the object, in a process that found `bundle` applied, with or without it. */
-function eventsAfter(bundle: string, isInInventory: boolean): string[] {
+function eventsAfter(bundle: string, isInInventory: boolean, found?: Drift): string[] {
   const state = restore({ planeId: 'p', cluster: 'c', boot: 'b', records: [], retired: new Map(), outbox: [], gap: 0 });
   const app: AppState = {
     ...newApp('p', 'default', 'web', {
@@ -44,14 +44,24 @@ function eventsAfter(bundle: string, isInInventory: boolean): string[] {
   };
   const taken = takeOutcome(
     app,
-    { type: 'applied', results: [{ key: object.key, result: 'created', health: 'healthy' }] },
+    {
+      type: 'applied',
+      results: [
+        found === undefined
+          ? { key: object.key, result: 'created', health: 'healthy' }
+          : { key: object.key, result: 'configured', health: 'healthy', found },
+      ],
+    },
     { state, at: 1000, random: 0.5 },
   );
   return taken.events.map((event) => event.reason.code);
 }
 
-test('what was deleted while no process ran is told when it is made again', () => {
+test('what was deleted or edited while no process ran is told when it is put right', () => {
   assert.deepEqual(eventsAfter('sha256:b', true), ['FL_DRIFT_DELETED']);
+  const edit: Drift = { kind: 'changed', fields: ['.data.key'], manager: 'kubectl-edit', at: '2026-01-01T00:00:00Z' };
+  assert.deepEqual(eventsAfter('sha256:b', true, edit), ['FL_DRIFT_CORRECTED']);
+  assert.deepEqual(eventsAfter('sha256:a', true, edit), [], 'a newer bundle changes what the older one held');
   assert.deepEqual(eventsAfter('sha256:a', true), [], 'another bundle was applied: this one makes it for the first time');
   assert.deepEqual(eventsAfter('sha256:b', false), [], 'it was never there');
 });

@@ -142,8 +142,9 @@ function takeApplied(app: AppState, results: readonly ObjectOutcome[], context: 
     const repaired =
       wasDrift !== undefined && one.status === 'applied' ? corrected(context, one, wasDrift) : { next: one, events: [] };
     events.push(...repaired.events);
-    if (isRun && one.status === 'pending' && result.result === 'created' && isMissed(app, result.key))
-      events.push(...corrected(context, one, GONE).events);
+    const missed = result.result === 'created' ? GONE : result.found;
+    if (isRun && one.status === 'pending' && missed !== undefined && isMissed(app, result.key))
+      events.push(...corrected(context, one, missed).events);
     const { reason: _r, retryAt: _t, awaitsKind: _a, drift: _d, ...rest } = repaired.next;
     objects.set(result.key, {
       ...rest,
@@ -163,7 +164,7 @@ function takeApplied(app: AppState, results: readonly ObjectOutcome[], context: 
 
 const GONE: Drift = { kind: 'deleted', fields: [], manager: '', at: '' };
 
-/** Whether an object was there when this process did not run: this very bundle had been applied whole, with it. */
+/** Whether what is found of an object happened while no process ran: this very bundle had been applied whole, with it. */
 function isMissed({ record, wanted }: AppState, key: ObjectKey): boolean {
   return record?.applied !== undefined && record.applied.bundle === wanted?.bundle && record.inventory.has(key);
 }
