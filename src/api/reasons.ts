@@ -520,7 +520,8 @@ export const reasons = {
     next: 'upgrade the agent',
   },
   FL_DOCUMENT_DIGEST: {
-    area: 'agent',
+    // Of one Delivery, unlike the others: what it should apply did not arrive whole.
+    area: 'apply',
     actor: 'platform team',
     says: '{cluster} refused content whose digest is not {wanted}',
     next: 'fetched again {retry}',

@@ -54,6 +54,8 @@ export class SyncLoop {
   readonly #options: SyncOptions;
   #waitMs: number;
   #mustProve = false;
+  /** The last answer was refused: the next question is not held, so that it shows soon when all is fine again. */
+  #isRefused = false;
   #dismissed = '';
   #factsToSend: Readonly<Record<string, string>> | undefined;
   /** Last contact with a plane that is live: a head for our own question, or a new document. Ms, or undefined. */
@@ -115,7 +117,8 @@ export class SyncLoop {
     const nonce = randomToken(16);
     const held = position();
     const proof = this.#mustProve ? this.#options.heldEnvelope() : undefined;
-    const waitMs = this.#mustProve || this.#factsToSend !== undefined ? 0 : Math.round(this.#waitMs);
+    const isHasty = this.#mustProve || this.#isRefused || this.#factsToSend !== undefined;
+    const waitMs = isHasty ? 0 : Math.round(this.#waitMs);
     const answer = await plane.call({
       method: 'POST',
       path: '/agent/v1/sync',
@@ -160,14 +163,15 @@ export class SyncLoop {
     const verdict = verifyDesired(envelope, this.#trust());
     switch (verdict.kind) {
       case 'held':
+        this.#accepted();
         return true;
       case 'refused':
         this.#options.log.error({ reason: verdict.reason.code, args: verdict.reason.args }, 'refused a document');
-        this.#options.onRefused(verdict.reason);
+        this.#refused(verdict.reason);
         return false;
       case 'newer':
         this.lastContactAt = this.#options.clock.now();
-        this.#options.onRefused(undefined);
+        this.#accepted();
         await this.#options.onDocument(verdict.document, verdict.position, envelope);
         return true;
     }
@@ -184,11 +188,23 @@ export class SyncLoop {
       this.lastContactAt = clock.now();
       // It was held for as long as we asked, and arrived: longer may work, too.
       if (askedMs > 0) this.#waitMs = Math.min(MAX_WAIT_MS, this.#waitMs * 1.5);
+      // The plane itself says that what is held is the newest: whatever was offered before is not what it wants.
+      if (head.position.digest === this.#options.position()?.digest) this.#accepted();
     } catch (error) {
       const words = messageOf(error);
-      this.#options.onRefused(reason('FL_DOCUMENT_SIGNATURE', { cluster: credentials.cluster, words }, rfc3339(clock.now())));
+      this.#refused(reason('FL_DOCUMENT_SIGNATURE', { cluster: credentials.cluster, words }, rfc3339(clock.now())));
       throw new FairleadError('FL_PLANE_HEAD', `the plane's answer is not fresh: ${words}`, { kind: 'unavailable' });
     }
+  }
+
+  #refused(why: Reason): void {
+    this.#isRefused = true;
+    this.#options.onRefused(why);
+  }
+
+  #accepted(): void {
+    this.#isRefused = false;
+    this.#options.onRefused(undefined);
   }
 
   #trust(): Trust {
