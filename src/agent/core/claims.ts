@@ -7,7 +7,10 @@ import type { AgentState, AppState, ObjectKey } from './model.ts';
  */
 export function rivalFor(state: AgentState, app: AppState, key: ObjectKey): AppState | undefined {
   for (const other of state.apps.values()) {
-    if (other.key === app.key || other.wanted === undefined || other.record?.inventory.has(key) !== true) continue;
+    if (other.key === app.key || other.record?.inventory.has(key) !== true) continue;
+    // An apply of before is being cancelled: its last request may still come after ours.
+    if (other.isStale && other.busy === 'apply') return other;
+    if (other.wanted === undefined) continue;
     if (other.plan?.bundle !== other.wanted.bundle || other.plan.keys.has(key)) return other;
   }
   return undefined;
