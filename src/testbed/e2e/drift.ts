@@ -2,8 +2,16 @@ import { waitFor } from '#base';
 import type { Fleet } from './fleet.ts';
 
 /** A Deployment as YAML: one container of an image that no node pulls. */
-export function deploymentYaml(name: string, options: { readonly replicas?: number; readonly image?: string } = {}): string {
-  const { replicas, image = 'registry.invalid/main:1' } = options;
+export function deploymentYaml(
+  name: string,
+  options: { readonly replicas?: number; readonly image?: string; readonly env?: Readonly<Record<string, string>> } = {},
+): string {
+  const { replicas, image = 'registry.invalid/main:1', env } = options;
+  const container = {
+    name: 'main',
+    image,
+    ...(env === undefined ? {} : { env: Object.entries(env).map(([key, value]) => ({ name: key, value })) }),
+  };
   return `apiVersion: apps/v1
 kind: Deployment
 metadata: {name: ${name}}
@@ -11,7 +19,7 @@ spec:
 ${replicas === undefined ? '' : `  replicas: ${replicas}\n`}  selector: {matchLabels: {app: ${name}}}
   template:
     metadata: {labels: {app: ${name}}}
-    spec: {containers: [{name: main, image: "${image}"}]}
+    spec: {containers: [${JSON.stringify(container)}]}
 `;
 }
 
