@@ -21,10 +21,10 @@ before(async () => {
   await fleet.commit({
     'web/settings.yaml': configMapYaml('settings', { greeting: 'hello' }),
     'web/secret.yaml': 'apiVersion: v1\nkind: Secret\nmetadata: {name: keys}\nstringData: {password: canary-in-the-console}\n',
-    'broken/bad.yaml': 'apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: bad\ndata:\n  a: [1\n',
+    'reports/bad.yaml': 'apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: bad\ndata:\n  a: [1\n',
   });
   await fleet.application('web');
-  await fleet.application('broken');
+  await fleet.application('reports');
   for (const cluster of fleet.members.keys()) await fleet.ready('web', cluster);
 });
 
@@ -49,7 +49,7 @@ test('the login link opens the first screen, whose verdict follows the fleet wit
   await page.getByText('bad.yaml').first().waitFor();
   await page.getByText('live', { exact: true }).waitFor();
 
-  await fleet.commit({ 'broken/bad.yaml': configMapYaml('good', { a: '1' }) });
+  await fleet.commit({ 'reports/bad.yaml': configMapYaml('good', { a: '1' }) });
   await page.getByText('2 clusters, 4 deliveries: all are what Git says').waitFor({ timeout: 60_000 });
   assert.equal(await page.locator('.problem').count(), 0);
   assert.deepEqual(watchdog.complaints, []);
