@@ -12,6 +12,7 @@ export interface Child {
   stop(graceMs?: number): Promise<void>;
 }
 
+/** `args` as Node takes them: flags, then the program, then its own arguments. */
 export function startChild(args: readonly string[], log: string, env: Readonly<Record<string, string>> = {}): Child {
   const file = openSync(log, 'a', 0o600);
   const child: ChildProcess = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', ...args], {

@@ -1,7 +1,7 @@
 import { chmod, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import { Application, GitRepository } from '#api';
-import { agentProfile, buildAgent } from '#agent';
+import { agentNodeFlags, agentProfile, buildAgent } from '#agent';
 import { FairleadError, waitFor } from '#base';
 import { buildConsole } from '#console';
 import { buildRenderer } from '#render';
@@ -121,6 +121,7 @@ export class Demo implements AsyncDisposable {
         const agentKubeconfig = await giveRights(cluster, join(dataDir, `agent-${cluster.name}.kubeconfig`));
         const child = startChild(
           [
+            ...agentNodeFlags,
             agentBundle,
             '--plane',
             urls.plane,

@@ -1,7 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { agentProfile, buildAgent } from '#agent';
+import { agentNodeFlags, agentProfile, buildAgent } from '#agent';
 import {
   Application,
   Cluster,
@@ -270,6 +270,7 @@ export class Fleet implements AsyncDisposable {
   startAgent(name: string, args: readonly string[] = [], stateOf: string = name): Child {
     return startChild(
       [
+        ...agentNodeFlags,
         this.#agentBundle,
         '--kubeconfig',
         join(this.dir, `agent-${name}.kubeconfig`),
