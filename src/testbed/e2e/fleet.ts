@@ -329,7 +329,7 @@ export class Fleet implements AsyncDisposable {
     input?: string,
   ): Promise<{ readonly exitCode: number; readonly stdout: string; readonly stderr: string }> {
     const handle = await sharedCluster('a');
-    return handle.kubectl(['--kubeconfig', this.kubeconfig, ...args], { ...(input === undefined ? {} : { input }) });
+    return handle.kubectl(['--kubeconfig', this.kubeconfig, ...args], input === undefined ? {} : { input });
   }
 
   /** Server-side apply of one object of the plane. */
