@@ -1,5 +1,5 @@
 /** A watch of one namespace's ConfigMaps that says when each value was seen: what "applied" means in every benchmark. */
-import { silentLog } from '../src/base/index.ts';
+import { messageOf, silentLog } from '../src/base/index.ts';
 import { createKubeClient, loadKubeconfig, type KubeClient } from '../src/kube/index.ts';
 import type { ClusterHandle } from '../src/testbed/index.ts';
 
@@ -12,12 +12,19 @@ export interface ConfigMapSeen {
   readonly at: number;
 }
 
+interface ConfigMap {
+  readonly metadata: { readonly name: string; readonly resourceVersion: string };
+  readonly data?: Readonly<Record<string, string>>;
+}
+
+interface ConfigMapList {
+  readonly metadata: { readonly resourceVersion: string };
+  readonly items: readonly ConfigMap[];
+}
+
 interface WatchLine {
   readonly type: string;
-  readonly object: {
-    readonly metadata: { readonly name: string; readonly resourceVersion: string };
-    readonly data?: Readonly<Record<string, string>>;
-  };
+  readonly object: ConfigMap;
 }
 
 export class ConfigMapWatch implements Disposable {
@@ -25,6 +32,7 @@ export class ConfigMapWatch implements Disposable {
   /** Of each name the last event. */
   readonly latest = new Map<string, ConfigMapSeen>();
   #onEvent: (seen: ConfigMapSeen) => void = () => undefined;
+  #revision = '';
   readonly #stop = new AbortController();
 
   private constructor(client: KubeClient) {
@@ -39,26 +47,43 @@ export class ConfigMapWatch implements Disposable {
       log: silentLog,
     });
     const watch = new ConfigMapWatch(client);
-    await new Promise<void>((resolve, reject) => {
-      client
-        .stream({
-          path: `/api/v1/namespaces/${namespace}/configmaps`,
-          query: { watch: true },
-          maxDurationMs: 3_600_000,
-          signal: watch.#stop.signal,
-          onOpen: () => resolve(),
-          onLine: (line) => watch.#take(line),
-        })
-        .catch((error: unknown) => reject(error instanceof Error ? error : new Error(String(error))));
-    });
+    const path = `/api/v1/namespaces/${namespace}/configmaps`;
+    const { body } = await client.request({ method: 'GET', path });
+    const list = JSON.parse(body.toString('utf8')) as ConfigMapList; // written by the API server
+    for (const object of list.items) watch.#keep('ADDED', object);
+    watch.#revision = list.metadata.resourceVersion;
+    await new Promise<void>((resolve) => void watch.#run(path, resolve));
     return watch;
   }
 
-  #take(line: Buffer): void {
-    const at = performance.now();
-    const { type, object } = JSON.parse(line.toString('utf8')) as WatchLine; // written by the API server
+  /** Goes on from the last event when the API server ends the watch, as it does with watchers that fall behind. */
+  async #run(path: string, onOpen: () => void): Promise<void> {
+    while (!this.#stop.signal.aborted) {
+      try {
+        await this.client.stream({
+          path,
+          query: { watch: true, resourceVersion: this.#revision },
+          maxDurationMs: 3_600_000,
+          signal: this.#stop.signal,
+          onOpen,
+          onLine: (line) => {
+            const { type, object } = JSON.parse(line.toString('utf8')) as WatchLine; // written by the API server
+            if (type === 'ERROR') throw new Error(line.toString('utf8'));
+            this.#keep(type, object);
+          },
+        });
+      } catch (error) {
+        if (this.#stop.signal.aborted) return;
+        process.stderr.write(`bench: a watch of ${path} ended: ${messageOf(error)}\n`);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    }
+  }
+
+  #keep(type: string, object: ConfigMap): void {
     const { name, resourceVersion } = object.metadata;
-    const seen = { type, name, resourceVersion, data: object.data ?? {}, at };
+    const seen = { type, name, resourceVersion, data: object.data ?? {}, at: performance.now() };
+    this.#revision = resourceVersion;
     this.latest.set(name, seen);
     this.#onEvent(seen);
   }

@@ -1,4 +1,5 @@
 /** The process of the simulated agents; started by SimulatedAgents, ordered over IPC, gone when its parent is. */
+import { generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { fullJitter, mapLimited, messageOf } from '#base';
 import { AgentClient, Refused } from '../../plane/agents/testing/agent-client.ts';
 import type { Order, Told } from './messages.ts';
@@ -63,9 +64,11 @@ async function joined(agent: AgentClient, token: string): Promise<void> {
 }
 
 async function join(order: Order & { readonly do: 'join' }): Promise<void> {
+  // Nobody unseals anything here, so one key does for all.
+  const sealingKey = await identityToRecipient(await generateX25519Identity());
   await mapLimited([...order.tokens.entries()], JOINS_AT_ONCE, async ([index, token]) => {
     const address = `127.0.1.${1 + (Math.floor(index / AGENTS_PER_ADDRESS) % 250)}`;
-    const agent = new AgentClient({ url: order.url, ca: order.ca, maxSockets: 2, localAddress: address });
+    const agent = new AgentClient({ url: order.url, ca: order.ca, sealingKey, maxSockets: 2, localAddress: address });
     await joined(agent, token);
     agents.push(agent);
   });
