@@ -64,3 +64,23 @@ test('an answer that is no Status still makes an error, short and without contro
   assert.ok(html.message.length < 400 && !html.message.includes('\n'));
   assert.ok(isTooLargeResourceVersion(answer(504, { message: 'Timeout: Too large resource version: 9, current: 3' })));
 });
+
+test('what a webhook or a policy says of a Secret is not repeated, only that it refused', () => {
+  const path = 'PATCH /api/v1/namespaces/x/secrets/y';
+  for (const [message, kept] of [
+    [
+      'admission webhook "a.b.c" denied the request: hunter2 is too weak',
+      'admission webhook "a.b.c" denied the request: [redacted]',
+    ],
+    [
+      `secrets "y" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no hunter2`,
+      `secrets "y" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: [redacted]`,
+    ],
+  ] as const) {
+    const body = JSON.stringify({ kind: 'Status', code: 422, message, details: { causes: [{ message }] } });
+    const error = statusError(path, 422, undefined, Buffer.from(body));
+    assert.equal(error.code, 'FL_KUBE_ADMISSION_DENIED');
+    assert.equal(error.said, kept);
+    assert.doesNotMatch(JSON.stringify(error.causes) + error.message, /hunter2/);
+  }
+});

@@ -139,17 +139,29 @@ export function statusError(request: string, status: number, retryAfter: string 
   } catch {
     parsed = undefined;
   }
-  return new KubeStatusError(statusFacts(parsed, status, parseRetryAfter(retryAfter), body.toString('utf8', 0, 300)), request);
+  const facts = statusFacts(parsed, status, parseRetryAfter(retryAfter), body.toString('utf8', 0, 300), kindIn(request));
+  return new KubeStatusError(facts, request);
+}
+
+/** A webhook's answer does not say what it was about; the request does. */
+function kindIn(request: string): string {
+  return /\/api\/v1\/(?:namespaces\/[^/?]+\/)?secrets(?:[/?]|$)/.test(request) ? 'Secret' : '';
 }
 
 /** The facts of a Status object, also of one inside a watch's ERROR event. */
-export function statusFacts(value: unknown, status: number, retryAfterMs: number | undefined, otherwise = ''): StatusFacts {
+export function statusFacts(
+  value: unknown,
+  status: number,
+  retryAfterMs: number | undefined,
+  otherwise = '',
+  kind = '',
+): StatusFacts {
   if (!isRecord(value) || value['kind'] !== 'Status') {
-    return { status, reason: '', message: redactMessage(otherwise), causes: [], retryAfterMs };
+    return { status, reason: '', message: redactMessage(otherwise, { kind }), causes: [], retryAfterMs };
   }
   const details = isRecord(value['details']) ? value['details'] : {};
   // A message about a Secret may quote its values.
-  const about = textOf(details['kind']) ?? '';
+  const about = kind === '' ? (textOf(details['kind']) ?? '') : kind;
   const seconds = numberOf(details['retryAfterSeconds']);
   return {
     status: numberOf(value['code']) ?? status,

@@ -35,6 +35,7 @@ test('known secrets and what looks like one disappear from free text', () => {
     ['the value canary-1 is bad', 'canary-1'],
     [`encoded ${Buffer.from('canary-1').toString('base64')}`, Buffer.from('canary-1').toString('base64')],
     ['Secret "x" is invalid: data[a]: Invalid value: "s3cr3t value": no', 's3cr3t'],
+    ['Secret "x": admission webhook "w" denied the request: hunter2 is weak', 'hunter2'],
     ['cannot restore {"kind":"Secret","data":{"a":"c2hvcnQ="}}', 'c2hvcnQ'],
   ] as const) {
     const said = redactMessage(text, { secrets: ['canary-1'] });

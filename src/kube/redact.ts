@@ -57,7 +57,9 @@ export function redactMessage(text: string, options: RedactOptions = {}): string
     out = out
       .replace(/Invalid value: ("(?:[^"\\]|\\.)*"|\S+)/g, `Invalid value: ${REDACTED}`)
       .replace(/\\?"(data|stringData)\\?":\s*\{[^}]*\}?/g, `"$1":${REDACTED}`)
-      .replace(/[A-Za-z0-9+/]{24,}={0,2}/g, REDACTED);
+      // What a policy or a webhook says of a Secret may quote it in any form: only that it said no is repeated.
+      .replace(/(denied (?:the )?request: )[\s\S]*$/, `$1${REDACTED}`)
+      .replace(/(?!ValidatingAdmissionPolicy\b)\b[A-Za-z0-9+/]{24,}={0,2}/g, REDACTED);
   }
   return capBytes(out.replace(/[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]+/gu, ' '), MAX_MESSAGE_BYTES);
 }
