@@ -46,11 +46,11 @@ export async function droppingObjects(
   before: DesiredState,
 ): Promise<readonly { readonly project: string; readonly name: string }[]> {
   const changed = content.applications.flatMap((now) => {
-    const then = before.applications.find((one) => one.project === now.project && one.name === now.name);
-    return then === undefined || then.bundle === now.bundle ? [] : [{ now, then }];
+    const former = before.applications.find((one) => one.project === now.project && one.name === now.name);
+    return former === undefined || former.bundle === now.bundle ? [] : [{ now, former }];
   });
   if (changed.length === 0) return [];
-  const blobs = await read.blobs([...new Set(changed.flatMap(({ now, then }) => [now.bundle, then.bundle]))]);
+  const blobs = await read.blobs([...new Set(changed.flatMap(({ now, former }) => [now.bundle, former.bundle]))]);
   const idsOf = (digest: string): ReadonlySet<string> => {
     const bytes = blobs.get(digest);
     if (bytes === undefined) return new Set();
@@ -58,9 +58,9 @@ export async function droppingObjects(
     const { entries } = JSON.parse(Buffer.from(bytes).toString('utf8')) as Bundle;
     return new Set(entries.map(({ id }) => `${id.group}/${id.kind}/${id.namespace}/${id.name}`));
   };
-  return changed.flatMap(({ now, then }) => {
+  return changed.flatMap(({ now, former }) => {
     const kept = idsOf(now.bundle);
-    return [...idsOf(then.bundle)].some((id) => !kept.has(id)) ? [{ project: now.project, name: now.name }] : [];
+    return [...idsOf(former.bundle)].some((id) => !kept.has(id)) ? [{ project: now.project, name: now.name }] : [];
   });
 }
 

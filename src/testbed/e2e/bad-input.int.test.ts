@@ -166,9 +166,9 @@ test('what the cluster refuses is named by object, cluster and remedy, and objec
   await fleet.ready('first', 'dev');
 });
 
-test('status, why, the views, the column of kubectl and the event say the same sentence', { skip }, async () => {
+test('status, why, the views, the column of kubectl and the event say the same sentence', { skip }, async (t) => {
   assert.equal(said.size, 13);
-  for (const [application, sentence] of said) console.log(`${application}: ${sentence}`);
+  for (const [application, sentence] of said) t.diagnostic(`${application}: ${sentence}`);
   const status = (await fleet.cli(['status'])).stdout.toString('utf8');
   const column = (await fleet.kubectl(['get', 'deliveries', '-n', 'default'])).stdout;
   const applications = (await fleet.kubectl(['get', 'applications', '-n', 'default'])).stdout;
