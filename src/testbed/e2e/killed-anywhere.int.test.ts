@@ -45,7 +45,7 @@ async function believe(cluster: string, numberOf: ReadonlyMap<string, number>): 
   const release = await fleet.get(Release, { namespace: 'default', name: applied.release }).catch(() => undefined);
   const said = release === undefined ? undefined : numberOf.get(release.spec.source.commit);
   if (said === undefined) return false;
-  const names = [...Array.from({ length: OBJECTS }, (_, index) => `o${index}`)];
+  const names = Array.from({ length: OBJECTS }, (_, index) => `o${index}`);
   for (const name of names) {
     const n = Number((await fleet.configMap(cluster, fleet.ns('web'), name))?.data?.['n'] ?? -1);
     assert.ok(n >= said, `${name} on ${cluster} is of release ${n}, and ${said} is said to be done`);
