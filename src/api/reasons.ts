@@ -51,7 +51,7 @@ export const reasons = {
     area: 'source',
     actor: 'platform team',
     says: '{url} refused the credential {credential}',
-    next: 'check the user name and token in the Credential and what they may read',
+    next: 'check the user name and token in the Credential, and what they may read; what is delivered stays',
   },
   FL_SOURCE_NO_REF: {
     area: 'source',
@@ -69,13 +69,13 @@ export const reasons = {
     area: 'source',
     actor: 'application owner',
     says: 'the Credential {credential} does not exist',
-    next: 'create it, or remove spec.credential',
+    next: 'create it, or remove spec.credential; what is delivered stays',
   },
   FL_SOURCE_FORBIDDEN: {
     area: 'source',
     actor: 'platform team',
     says: 'the Project {project} may not use {url}',
-    next: 'add it to spec.sources of the Project',
+    next: 'add it to spec.sources of the Project; what is delivered stays',
   },
   FL_SOURCE_LIMIT: {
     area: 'source',
@@ -87,7 +87,7 @@ export const reasons = {
     area: 'source',
     actor: 'application owner',
     says: '{url} cannot be used: {why}',
-    next: 'correct spec.url',
+    next: 'correct spec.url; what is delivered stays',
   },
   FL_SOURCE_REFUSED: {
     area: 'source',
@@ -161,8 +161,8 @@ export const reasons = {
   FL_RENDER_QUARANTINED: {
     area: 'render',
     actor: 'application owner',
-    says: 'rendering {path} at {commit} was ended {kills} times and is not tried again',
-    next: 'change the files; clusters keep the last release',
+    says: 'rendering {path} at {commit} took too long or too much memory {kills} times and is not tried again',
+    next: 'render less or more simply; clusters keep the last release',
   },
   FL_RENDER_LIMIT: {
     area: 'render',

@@ -2,8 +2,17 @@ import { rfc3339, shortHash, type NewId } from '#base';
 import { API_VERSION, conditionOf, Delivery, Event, say } from '#api';
 import type { DeliveryStatus } from './decide.ts';
 
+/** Arguments that may say something else at every attempt, though nothing new is the matter. */
+const voluble: ReadonlySet<string> = new Set(['words', 'retry', 'count', 'since', 'at', 'commit', 'kills', 'waiver']);
+
+/** What a reason is about: its code, and which object, file, line and so on. */
+function subjectOf(reason: DeliveryStatus['reason']): string {
+  const args = Object.entries(reason?.args ?? {}).filter(([name]) => !voluble.has(name));
+  return JSON.stringify([reason?.code, args.sort(([a], [b]) => (a < b ? -1 : 1))]);
+}
+
 /**
- * The event that a change of verdict is worth, if any: becoming stalled, and becoming ready after that. What goes as it
+ * The event that a change of verdict is worth, if any: becoming stalled, being stalled by something else, and becoming ready after that. What goes as it
  * should makes no noise; the agent tells what it applied.
  */
 export function verdictEvent(delivery: Delivery, next: DeliveryStatus, nowMs: number, newUid: NewId): Event | undefined {
@@ -12,7 +21,7 @@ export function verdictEvent(delivery: Delivery, next: DeliveryStatus, nowMs: nu
   const before = delivery.status;
   const { reason } = next;
   if (reason === undefined) return undefined;
-  const becameStalled = isStalled(next) && (!isStalled(before) || before?.reason?.code !== reason.code);
+  const becameStalled = isStalled(next) && (!isStalled(before) || subjectOf(before?.reason) !== subjectOf(reason));
   const recovered = !isStalled(next) && isStalled(before);
   if (!becameStalled && !recovered) return undefined;
   const at = new Date(nowMs).toISOString();
