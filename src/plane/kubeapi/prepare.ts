@@ -118,9 +118,14 @@ function withoutSecrets({ resource, target, name }: Subject, object: JsonObject,
 function aged(before: JsonObject, next: JsonObject, subresource: string): JsonObject {
   const generation = getIn(before, 'metadata', 'generation');
   const count = typeof generation === 'number' ? generation : 0;
-  const isChanged = subresource === '' && !equal(wanted(before), wanted(next));
+  const isChanged = subresource === '' && !wantsSame(before, next);
   const metadata = next['metadata'];
   return { ...next, metadata: withKey(isObject(metadata) ? metadata : {}, 'generation', isChanged ? count + 1 : count) };
+}
+
+/** Whether two states differ in metadata and status at most. */
+export function wantsSame(before: JsonObject, next: JsonObject): boolean {
+  return equal(wanted(before), wanted(next));
 }
 
 function wanted(object: JsonObject): JsonObject {

@@ -11,7 +11,7 @@ import { get, getIn, isObject, scalarText, stableJson, textOf, withKey, type Jso
 import { coerceMetadata, labelFaults } from './metadata.ts';
 import { NamespaceGate } from './namespace-gate.ts';
 import { jsonPatch, mergePatch, namespacePatch, PatchFailure, PatchSyntaxError } from './patch.ts';
-import { admit, checkAccess, nameIn, prepare, type PrepareOptions, type Subject } from './prepare.ts';
+import { admit, checkAccess, nameIn, prepare, wantsSame, type PrepareOptions, type Subject } from './prepare.ts';
 import {
   APPLY_PATCH,
   asJson,
@@ -268,8 +268,11 @@ export class Writer {
       const prepared = await prepare(subject, before, change(before), this.#options);
       if (prepared === undefined) return { object: toApi(resource, before ?? {}), created: false };
       const { isGone } = prepared;
+      // Of what controllers write people change the metadata only, and nothing else is stored, unless an admission answers to it.
       const isForeign = target.storeKind.access === 'read' && !options.isInternal;
-      const next = raw !== undefined && isForeign ? { ...raw, metadata: metadataOf(prepared.next) } : prepared.next;
+      const keepsContent = before !== undefined && wantsSame(before, prepared.next);
+      const next =
+        raw !== undefined && isForeign && keepsContent ? { ...raw, metadata: metadataOf(prepared.next) } : prepared.next;
       const created = before === undefined;
       if (options.dryRun) return { object: toApi(resource, next), created };
       const result = await store.commit({

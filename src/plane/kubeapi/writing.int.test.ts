@@ -36,6 +36,10 @@ before(async () => {
     if (operation !== 'CREATE') return {};
     return { object: { ...object, metadata: { ...object.metadata, finalizers: ['fairlead.dev/deliveries'] } } };
   });
+  plane.api.admit(Release, ({ object }) => {
+    const number = object.metadata.annotations?.['number'];
+    return number === undefined ? {} : { object: { ...object, spec: { ...(object as Release).spec, number: Number(number) } } };
+  });
   server = planeServer(plane);
 });
 
@@ -154,6 +158,9 @@ test('what controllers write is read-only for people, but for labels and annotat
     405,
   );
   const inside = plane.api.client({ actor: 'rollouts', internal: true });
+  assert.equal((await merge({ metadata: { annotations: { number: '7' } } })).status, 200);
+  const answered = await inside.get(Release, 'default', 'web.1');
+  assert.deepEqual([answered?.spec.number, answered?.metadata.generation], [7, 2], 'what an admission makes of it is stored');
   await inside.delete(Release, 'default', 'web.1');
   assert.equal(await inside.get(Release, 'default', 'web.1'), undefined);
 });
