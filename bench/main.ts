@@ -5,6 +5,7 @@
 import { startShared } from '../src/testbed/index.ts';
 import { applyThroughput } from './apply-throughput.ts';
 import { drift } from './drift.ts';
+import { kubeApi } from './kube-api.ts';
 import { planeAgents } from './plane-agents.ts';
 import { pushToApplied } from './push-to-applied.ts';
 import { load, machine, print, type Row } from './report.ts';
@@ -26,6 +27,7 @@ const benchmarks: readonly Benchmark[] = [
   { name: 'apply-throughput', needsClusters: true, run: applyThroughput },
   { name: 'drift', needsClusters: true, run: drift },
   { name: 'plane-1000-agents', needsClusters: false, run: planeAgents },
+  { name: 'kube-api', needsClusters: false, run: kubeApi },
 ];
 
 const asMarkdown = process.argv.includes('--markdown');

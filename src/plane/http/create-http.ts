@@ -117,6 +117,8 @@ class PlaneHttp implements Http {
   readonly #apps: FastifyInstance[] = [];
   readonly #tlsServers: { setSecureContext(options: TlsMaterial): void }[] = [];
   readonly #stopping = new AbortController();
+  /** Of every request under way. */
+  readonly #open = new Set<AbortController>();
   readonly #sockets = new WebSocketServer({ noServer: true, maxPayload: 64 * 1024, clientTracking: true });
   readonly #requests;
   readonly #seconds;
@@ -218,6 +220,7 @@ class PlaneHttp implements Http {
     this.#stopping.abort(
       new FairleadError('FL_HTTP_STOPPING', 'the plane is stopping', { kind: 'unavailable', retryAfterMs: 1000 }),
     );
+    for (const one of this.#open) one.abort(this.#stopping.signal.reason);
     for (const socket of this.#sockets.clients) socket.close(1001, 'the plane is stopping');
     const closed = Promise.all(this.#apps.map((app) => app.close()));
     const deadline = new AbortController();
@@ -286,8 +289,7 @@ class PlaneHttp implements Http {
     const end = (): void =>
       gone.abort(new FairleadError('FL_HTTP_CLIENT_GONE', 'the client closed the connection', { kind: 'cancelled' }));
     response.on('close', end);
-    const onStop = (): void => gone.abort(this.#stopping.signal.reason);
-    this.#stopping.signal.addEventListener('abort', onStop, { once: true });
+    this.#open.add(gone);
     let surface: Surface = surfaceOf(message.url ?? '/');
     let release: (() => void) | undefined;
     let waits = false;
@@ -336,7 +338,7 @@ class PlaneHttp implements Http {
     } finally {
       release?.();
       response.off('close', end);
-      this.#stopping.signal.removeEventListener('abort', onStop);
+      this.#open.delete(gone);
       this.#requests.add({ surface, code: status });
       if (!waits) this.#seconds.observe({ surface }, (this.#clock.monotonic() - startedAt) / 1000);
     }
