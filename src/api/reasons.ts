@@ -462,7 +462,7 @@ export const reasons = {
     area: 'drift',
     actor: 'application owner',
     says: '{object} in {cluster} is not what Git says: {fields} changed by {manager} at {at}',
-    next: 'put it into Git, or set drift.mode: Correct',
+    next: 'put it into Git; with drift.mode: Correct it is put back',
   },
   FL_DRIFT_CORRECTED: {
     area: 'drift',
@@ -478,7 +478,7 @@ export const reasons = {
     area: 'drift',
     actor: 'application owner',
     says: '{object} in {cluster} was deleted by somebody (a deletion leaves no name)',
-    next: 'set drift.mode: Correct to have it made again',
+    next: 'with drift.mode: Correct it is made again',
   },
   FL_DRIFT_FIGHT: {
     area: 'drift',
