@@ -13,6 +13,7 @@ import { Metrics } from './metrics.ts';
 import { isLoopback, readHead } from './request-head.ts';
 import { sendResponse } from './respond.ts';
 import { RouteTable, type Permission, type Route } from './routes.ts';
+import { systemRoutes, type ReadinessCheck } from './system-routes.ts';
 import { cookieName, cookieOf, crossSiteFault, Sessions, type Session } from './sessions.ts';
 import { actorOf, type Authenticator, type HttpRequest, type Principal, type RequestHead, type Surface } from './types.ts';
 
@@ -110,7 +111,7 @@ class PlaneHttp implements Http {
   readonly #table = new RouteTable();
   readonly #live: LiveRoute[] = [];
   readonly #authenticators: Authenticator[] = [];
-  readonly #checks = new Map<string, () => string | undefined | Promise<string | undefined>>();
+  readonly #checks = new Map<string, ReadinessCheck>();
   readonly #sessions: Sessions;
   readonly #sessionRoutes: SessionRoutes;
   readonly #inFlight: InFlight;
@@ -142,7 +143,9 @@ class PlaneHttp implements Http {
       [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
     );
     this.metrics.read('fairlead_http_websockets', 'Open WebSockets.', () => this.#sockets.clients.size);
-    this.#addSystemRoutes();
+    const { version } = options;
+    const isStopping = (): boolean => this.#stopping.signal.aborted;
+    for (const route of systemRoutes({ version, metrics: this.metrics, checks: this.#checks, isStopping })) this.route(route);
   }
 
   async readConsole(): Promise<void> {
@@ -467,61 +470,6 @@ class PlaneHttp implements Http {
       });
     } catch (error) {
       refuse(error);
-    }
-  }
-
-  #addSystemRoutes(): void {
-    const publicly: Permission = { allow: 'public' };
-    const text = (status: number, body: string) => ({ status, headers: { 'content-type': 'text/plain; charset=utf-8' }, body });
-    for (const path of ['/healthz', '/livez']) {
-      this.route({ surface: 'system', method: 'GET', path, permission: publicly, handler: () => text(200, 'ok') });
-    }
-    this.route({
-      surface: 'system',
-      method: 'GET',
-      path: '/readyz',
-      permission: publicly,
-      handler: async () => {
-        if (this.#stopping.signal.aborted) return text(503, 'stopping');
-        const faults: string[] = [];
-        for (const [name, check] of this.#checks) {
-          const fault = await check();
-          if (fault !== undefined) faults.push(`${name}: ${fault}`);
-        }
-        return faults.length === 0 ? text(200, 'ok') : text(503, faults.join('\n'));
-      },
-    });
-    this.route({
-      surface: 'system',
-      method: 'GET',
-      path: '/version',
-      permission: publicly,
-      handler: () => ({
-        status: 200,
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify(this.#options.version, undefined, 2),
-      }),
-    });
-    this.route({
-      surface: 'system',
-      method: 'GET',
-      path: '/metrics',
-      permission: { allow: 'authorized', attributes: (head) => ({ verb: 'get', resource: '', path: head.path }) },
-      handler: () => ({
-        status: 200,
-        headers: { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' },
-        body: this.metrics.text(),
-      }),
-    });
-    for (const method of ['GET', 'POST', 'DELETE'] as const) {
-      this.route({
-        surface: 'console',
-        method,
-        path: '/session',
-        permission: publicly,
-        maxBodyBytes: 4096,
-        handler: () => ({ status: 500 }),
-      });
     }
   }
 }
