@@ -98,7 +98,7 @@ function ProblemRow({ problem }: { readonly problem: ProblemGroup }): React.Reac
     <article className="problem">
       <span className="problem-count">{problem.count === 0 ? '!' : problem.count}</span>
       <div>
-        <p className="problem-says">{capital(problem.sentence)}</p>
+        <p className="problem-says">{problem.sentence}</p>
         <p className="muted">
           for <Age at={problem.since} /> · who can act: {problem.actor}
         </p>
