@@ -131,7 +131,10 @@ test('a held deletion names the waiver that would lift it', () => {
     phase: 'blocked',
     reason: { code: 'FL_HOLD_BUDGET', args: { count: 20, total: 40, limit: 10 }, since: NOW },
   });
-  assert.match(verdict({ report }).sentence, /annotate --overwrite delivery web\.prod-eu -n default fairlead\.dev\/waiver=sha256:1$/);
+  assert.match(
+    verdict({ report }).sentence,
+    /annotate --overwrite delivery web\.prod-eu -n default fairlead\.dev\/waiver=sha256:1$/,
+  );
 });
 
 test('a cluster that never joined, or refuses the document, says so', () => {

@@ -161,7 +161,7 @@ test('what Helm installed is refused and named, and taken over with adoption: Al
 
 test("a rendered chart that kubectl or Helm left without a release of Helm is nobody's: taken over", { skip }, async () => {
   await namespace('chart');
-  await create('chart', 'helm', 'Update', { name: 'one', ...{ labels: { 'app.kubernetes.io/managed-by': 'Helm' } } });
+  await create('chart', 'helm', 'Update', { name: 'one', labels: { 'app.kubernetes.io/managed-by': 'Helm' } });
   const { uid } = (await map('chart', 'one')).metadata;
   await fleet.commit({ 'chart/one.yaml': configMapYaml('one', wanted) });
   await fleet.application('chart');
@@ -175,7 +175,8 @@ test('what another plane holds is refused and named, and taken over with adoptio
   const ns = fleet.ns('foreign');
   await create('foreign', 'fairlead', 'Apply', {
     name: 'one',
-    ...{ labels: { 'fairlead.dev/owner': 'theirs' }, annotations: { 'fairlead.dev/object': `/ConfigMap/${ns}/one` } },
+    labels: { 'fairlead.dev/owner': 'theirs' },
+    annotations: { 'fairlead.dev/object': `/ConfigMap/${ns}/one` },
   });
   const before = await map('foreign', 'one');
   await fleet.commit({ 'foreign/one.yaml': configMapYaml('one', wanted) });
