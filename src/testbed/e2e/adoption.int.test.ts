@@ -49,7 +49,11 @@ async function create(
   application: string,
   manager: string,
   operation: 'Update' | 'Apply',
-  metadata: { readonly name: string },
+  metadata: {
+    readonly name: string;
+    readonly labels?: Readonly<Record<string, string>>;
+    readonly annotations?: Readonly<Record<string, string>>;
+  },
 ): Promise<void> {
   const collection = `/api/v1/namespaces/${fleet.ns(application)}/configmaps`;
   const body = { apiVersion: 'v1', kind: 'ConfigMap', metadata, data: older };
