@@ -196,7 +196,7 @@ test('a deleted Application orphans; with deletionPolicy: Delete it keeps to the
 
 test('a document that names no application removes nothing: what it held is reported as orphaned', { skip }, async () => {
   const before = await uids('eu', 'site');
-  await fleet.plane.stop();
+  await fleet.killPlane();
   forgetEverythingDelivered(join(fleet.planeDir, 'store', 'fairlead.db'));
   await fleet.startPlane();
   const orphaned = await waitFor(
