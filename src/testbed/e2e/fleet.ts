@@ -504,7 +504,15 @@ export class Fleet implements AsyncDisposable {
     await this.git.stop();
     // What was delivered goes with its namespaces; the control planes are shared and live on.
     const handles = new Set([...this.members.values()].map((member) => member.handle));
+    const profile = agentProfile({
+      namespace: this.agentNamespace,
+      grant: { kind: 'admin' },
+    }) as unknown as readonly RbacManifest[]; // manifests
     for (const handle of handles) {
+      for (const { kind, metadata } of profile) {
+        if (!kind.startsWith('ClusterRole')) continue;
+        await handle.request('DELETE', `/apis/rbac.authorization.k8s.io/v1/${kind.toLowerCase()}s/${metadata.name}`);
+      }
       const namespaces = (await handle.request('GET', '/api/v1/namespaces')).json() as {
         items: { metadata: { name: string } }[];
       };
@@ -515,6 +523,12 @@ export class Fleet implements AsyncDisposable {
     // To look at logs and state afterwards.
     if (process.env['FAIRLEAD_TEST_KEEP'] === undefined) await rm(this.dir, { recursive: true, force: true });
   }
+}
+
+/** What is read of a manifest of the agent's profile. */
+interface RbacManifest {
+  readonly kind: string;
+  readonly metadata: { readonly name: string };
 }
 
 function pathOf(kind: Kind, key: { readonly name: string; readonly namespace?: string }): string {
