@@ -453,12 +453,15 @@ describe('the agent protocol', () => {
     const agent = await plane.joined('gone');
     await plane.deliver('stay', 1, ['gone']);
     await waitFor('the document', async () => (await agent.sync(1000)).desired !== undefined, within);
+    const issued = agent.held?.document.applications.map((one) => one.bundle) ?? [];
+    assert.equal((await plane.store.blobs(issued, 'gone')).size, 1);
     const waiting = agent.sync(20_000);
     await plane.commit({ write: [{ op: 'delete', kind: Cluster, key: { namespace: '', name: 'gone' } }] });
     await assert.rejects(waitDetached(agent, waiting), refusedWith('FL_AGENT_DETACHED', 403));
     await assert.rejects(agent.comeBack(), refusedWith('FL_AGENT_DETACHED', 403));
     const key = { namespace: '', name: 'gone' };
     await waitFor('the tombstone', async () => (await plane.store.get(AgentIdentity, key))?.spec.detached === true, within);
+    assert.equal((await plane.store.blobs(issued, 'gone')).size, 0, 'nothing stays issued to a name that another may take');
     await waitFor(
       'what belonged to it to go',
       async () =>

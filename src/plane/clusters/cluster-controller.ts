@@ -171,6 +171,8 @@ function tombstone(identity: AgentIdentity, writes: readonly Write[], nowMs: num
       { op: 'delete', kind: DesiredStateRow, key },
       ...writes,
     ],
+    // Another cluster may take the name later: it must not find this one's content under it.
+    forget: [name],
     audit: {
       actor: 'system:fairlead:clusters',
       verb: 'detach',
