@@ -13,6 +13,10 @@ export default async function* report(source: AsyncIterable<TestEvent>): AsyncGe
       if (process.env['FAIRLEAD_TEST_VERBOSE'] !== undefined) yield event.data.message;
       continue;
     }
+    if (event.type === 'test:summary' && event.data.file !== undefined && event.data.success) {
+      yield `ok   ${relative(process.cwd(), event.data.file)} (${(event.data.duration_ms / 1000).toFixed(1)} s)\n`;
+      continue;
+    }
     if (event.type !== 'test:pass' && event.type !== 'test:fail') continue;
     const { name, file, nesting, details, skip, todo } = event.data;
     if (details.type === 'suite') continue;
@@ -21,10 +25,7 @@ export default async function* report(source: AsyncIterable<TestEvent>): AsyncGe
     const where = file === undefined ? '' : relative(process.cwd(), file);
     const skipped = skip !== undefined || todo !== undefined;
     const outcome = skipped ? 'skipped' : event.type === 'test:pass' ? 'passed' : 'failed';
-    if (isFile && outcome === 'passed') {
-      yield `ok   ${where} (${Math.round(details.duration_ms)} ms)\n`;
-      continue;
-    }
+    if (isFile && outcome === 'passed') continue;
     if (tally !== undefined)
       appendFileSync(tally, `${JSON.stringify({ outcome, name, file: where, ms: details.duration_ms })}\n`);
     if (skipped) yield `skip ${where} ${name}: ${typeof skip === 'string' ? skip : 'no reason given'}\n`;
