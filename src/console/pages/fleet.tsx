@@ -99,6 +99,11 @@ function ProblemRow({ problem }: { readonly problem: ProblemGroup }): React.Reac
       <span className="problem-count">{problem.count === 0 ? '!' : problem.count}</span>
       <div>
         <p className="problem-says">{problem.sentence}</p>
+        {otherSentences(problem).map((sentence) => (
+          <p key={sentence} className="problem-says">
+            {sentence}
+          </p>
+        ))}
         <p className="muted">
           for <Age at={problem.since} /> · who can act: {problem.actor}
         </p>
@@ -120,6 +125,13 @@ function ProblemRow({ problem }: { readonly problem: ProblemGroup }): React.Reac
       </div>
     </article>
   );
+}
+
+/** What alike deliveries say in other words (another object, another file); at most five, each once. */
+function otherSentences(problem: ProblemGroup): readonly string[] {
+  return [...new Set(problem.deliveries.map((cell) => cell.sentence))]
+    .filter((sentence) => sentence !== problem.sentence)
+    .slice(0, 5);
 }
 
 function Controls({

@@ -4,6 +4,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
+import { waitFor } from '#base';
 import { testbedMissing } from '#testbed';
 import { chromiumMissing, looks, newContext, screenshot, startBrowser, Watchdog } from './browser.ts';
 import { configMapYaml, Fleet } from './fleet.ts';
@@ -51,7 +52,8 @@ test('the login link opens the first screen, whose verdict follows the fleet wit
 
   await fleet.commit({ 'reports/bad.yaml': configMapYaml('good', { a: '1' }) });
   await page.getByText('2 clusters, 4 deliveries: all are what Git says').waitFor({ timeout: 60_000 });
-  assert.equal(await page.locator('.problem').count(), 0);
+  // The Application's own verdict follows its deliveries within a second.
+  await waitFor('no problem to be left', async () => (await page.locator('.problem').count()) === 0, { timeoutMs: 20_000 });
   assert.deepEqual(watchdog.complaints, []);
   await context.close();
 });
