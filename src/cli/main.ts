@@ -11,6 +11,8 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 // Started by a program that must leave nothing behind: gone when it is gone, however it ended.
 if (process.env['FAIRLEAD_EXIT_WITH_STDIN'] === '1') {
   process.stdin.resume();
+  // Watching it must not keep the process from ending by itself.
+  process.stdin.unref();
   process.stdin.on('close', () => controller.abort(new Error('the program that started this has ended')));
 }
 // `fairlead status | head` must end quietly.
