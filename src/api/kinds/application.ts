@@ -8,7 +8,7 @@ import {
   type ObjectOf,
   type Violation,
 } from '../define-kind.ts';
-import { readyMessage, readyStatus } from './columns.ts';
+import { ageColumn, readyColumns } from './columns.ts';
 import { checkReference, GitReference } from './git-repository.ts';
 
 export const RenderOptions = Type.Object(
@@ -180,22 +180,7 @@ export const Application = defineKind({
     conditions: Type.Optional(Conditions),
   }),
   columns: [
-    {
-      name: 'Ready',
-      type: 'string',
-      description: 'Whether every delivery is what Git says.',
-      priority: 0,
-      jsonPath: '.status.conditions[?(@.type=="Ready")].status',
-      value: readyStatus,
-    },
-    {
-      name: 'Status',
-      type: 'string',
-      description: 'The sentence that explains Ready.',
-      priority: 0,
-      jsonPath: '.status.conditions[?(@.type=="Ready")].message',
-      value: readyMessage,
-    },
+    ...readyColumns('Whether every delivery is what Git says.'),
     {
       name: 'Release',
       type: 'string',
@@ -204,14 +189,7 @@ export const Application = defineKind({
       jsonPath: '.status.release.name',
       value: (o) => o.status?.release?.name,
     },
-    {
-      name: 'Age',
-      type: 'date',
-      description: 'Time since creation.',
-      priority: 0,
-      jsonPath: '.metadata.creationTimestamp',
-      value: (o) => o.metadata.creationTimestamp,
-    },
+    ageColumn,
     {
       name: 'Source',
       type: 'string',

@@ -1,6 +1,6 @@
 import { Type, type Static } from 'typebox';
 import { Conditions, defineKind, StoredReason, type ObjectOf } from '../define-kind.ts';
-import { readyMessage, readyStatus } from './columns.ts';
+import { ageColumn, readyColumns } from './columns.ts';
 
 /** Annotation by which a person ends the recovery of a Cluster; its value is `<epoch>.<seq>` of the adopted position. */
 export const CONFIRM_RECOVERY_ANNOTATION = 'fairlead.dev/confirm-recovery';
@@ -70,22 +70,7 @@ export const Cluster = defineKind({
     conditions: Type.Optional(Conditions),
   }),
   columns: [
-    {
-      name: 'Ready',
-      type: 'string',
-      description: 'Whether its agent is in contact and everything is what Git says.',
-      priority: 0,
-      jsonPath: '.status.conditions[?(@.type=="Ready")].status',
-      value: readyStatus,
-    },
-    {
-      name: 'Status',
-      type: 'string',
-      description: 'The sentence that explains Ready.',
-      priority: 0,
-      jsonPath: '.status.conditions[?(@.type=="Ready")].message',
-      value: readyMessage,
-    },
+    ...readyColumns('Whether its agent is in contact and everything is what Git says.'),
     {
       name: 'Version',
       type: 'string',
@@ -94,14 +79,7 @@ export const Cluster = defineKind({
       jsonPath: '.status.facts.kubernetesVersion',
       value: (o) => o.status?.facts?.['kubernetesVersion'],
     },
-    {
-      name: 'Age',
-      type: 'date',
-      description: 'Time since creation.',
-      priority: 0,
-      jsonPath: '.metadata.creationTimestamp',
-      value: (o) => o.metadata.creationTimestamp,
-    },
+    ageColumn,
     {
       name: 'Agent',
       type: 'string',

@@ -1,5 +1,6 @@
 import { Type } from 'typebox';
 import { defineKind, type ObjectOf } from '../define-kind.ts';
+import { ageColumn } from './columns.ts';
 
 export const Credential = defineKind({
   kind: 'Credential',
@@ -36,14 +37,7 @@ export const Credential = defineKind({
       jsonPath: '.spec.type',
       value: (o) => o.spec.type,
     },
-    {
-      name: 'Age',
-      type: 'date',
-      description: 'Time since creation.',
-      priority: 0,
-      jsonPath: '.metadata.creationTimestamp',
-      value: (o) => o.metadata.creationTimestamp,
-    },
+    ageColumn,
   ],
   example: `apiVersion: fairlead.dev/v1alpha1
 kind: Credential

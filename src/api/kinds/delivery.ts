@@ -1,6 +1,6 @@
 import { Type, type Static } from 'typebox';
 import { Conditions, defineKind, StoredReason, type ObjectOf } from '../define-kind.ts';
-import { readyMessage, readyStatus } from './columns.ts';
+import { ageColumn, readyColumns } from './columns.ts';
 
 export const Wanted = Type.Object(
   {
@@ -121,22 +121,7 @@ export const Delivery = defineKind({
       jsonPath: '.spec.cluster',
       value: (o) => o.spec.cluster,
     },
-    {
-      name: 'Ready',
-      type: 'string',
-      description: 'Whether it is what Git says, and healthy.',
-      priority: 0,
-      jsonPath: '.status.conditions[?(@.type=="Ready")].status',
-      value: readyStatus,
-    },
-    {
-      name: 'Status',
-      type: 'string',
-      description: 'The sentence that explains Ready.',
-      priority: 0,
-      jsonPath: '.status.conditions[?(@.type=="Ready")].message',
-      value: readyMessage,
-    },
+    ...readyColumns('Whether it is what Git says, and healthy.'),
     {
       name: 'Wanted',
       type: 'string',
@@ -153,14 +138,7 @@ export const Delivery = defineKind({
       jsonPath: '.status.applied.release',
       value: (o) => o.status?.applied?.release,
     },
-    {
-      name: 'Age',
-      type: 'date',
-      description: 'Time since creation.',
-      priority: 0,
-      jsonPath: '.metadata.creationTimestamp',
-      value: (o) => o.metadata.creationTimestamp,
-    },
+    ageColumn,
   ],
   selectable: ['spec.application', 'spec.cluster', 'status.phase'],
 });

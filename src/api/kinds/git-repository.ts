@@ -1,6 +1,6 @@
 import { Type, type Static } from 'typebox';
 import { Conditions, defineKind, LocalReference, StoredReason, type ObjectOf, type Violation } from '../define-kind.ts';
-import { readyMessage, readyStatus } from './columns.ts';
+import { ageColumn, readyColumns } from './columns.ts';
 
 /** Which commit of a repository: exactly one of these. */
 export const GitReference = Type.Object(
@@ -100,22 +100,7 @@ export const GitRepository = defineKind({
       jsonPath: '.spec.url',
       value: (o) => o.spec.url,
     },
-    {
-      name: 'Ready',
-      type: 'string',
-      description: 'Whether the last look succeeded.',
-      priority: 0,
-      jsonPath: '.status.conditions[?(@.type=="Ready")].status',
-      value: readyStatus,
-    },
-    {
-      name: 'Status',
-      type: 'string',
-      description: 'The sentence that explains Ready.',
-      priority: 0,
-      jsonPath: '.status.conditions[?(@.type=="Ready")].message',
-      value: readyMessage,
-    },
+    ...readyColumns('Whether the last look succeeded.'),
     {
       name: 'Commit',
       type: 'string',
@@ -124,14 +109,7 @@ export const GitRepository = defineKind({
       jsonPath: '.status.snapshot.commit',
       value: (o) => o.status?.snapshot?.commit,
     },
-    {
-      name: 'Age',
-      type: 'date',
-      description: 'Time since creation.',
-      priority: 0,
-      jsonPath: '.metadata.creationTimestamp',
-      value: (o) => o.metadata.creationTimestamp,
-    },
+    ageColumn,
   ],
   rules: [(o) => checkReference(o.spec.ref, 'spec.ref')],
   example: `apiVersion: fairlead.dev/v1alpha1

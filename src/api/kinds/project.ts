@@ -1,5 +1,6 @@
 import { Type } from 'typebox';
 import { Conditions, defineKind, LabelSelectorSchema, type ObjectOf } from '../define-kind.ts';
+import { ageColumn } from './columns.ts';
 
 const GroupKind = Type.Object({
   group: Type.String({ description: 'API group; "" is core, "*" is every group.' }),
@@ -88,16 +89,7 @@ export const Project = defineKind({
     ),
   }),
   status: Type.Object({ conditions: Type.Optional(Conditions) }),
-  columns: [
-    {
-      name: 'Age',
-      type: 'date',
-      description: 'Time since creation.',
-      priority: 0,
-      jsonPath: '.metadata.creationTimestamp',
-      value: (o) => o.metadata.creationTimestamp,
-    },
-  ],
+  columns: [ageColumn],
   example: `apiVersion: fairlead.dev/v1alpha1
 kind: Project
 metadata: {name: payments}

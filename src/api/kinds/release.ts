@@ -1,5 +1,6 @@
 import { Type } from 'typebox';
 import { defineKind, type ObjectOf } from '../define-kind.ts';
+import { ageColumn } from './columns.ts';
 import { DeliverySettings } from './application.ts';
 
 export const Release = defineKind({
@@ -65,14 +66,7 @@ export const Release = defineKind({
       jsonPath: '.spec.source.subject',
       value: (o) => o.spec.source.subject,
     },
-    {
-      name: 'Age',
-      type: 'date',
-      description: 'Time since creation.',
-      priority: 0,
-      jsonPath: '.metadata.creationTimestamp',
-      value: (o) => o.metadata.creationTimestamp,
-    },
+    ageColumn,
   ],
   selectable: ['spec.application'],
 });
