@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { silentLog, waitFor } from '#base';
 import { createCluster, sharedCluster, uniqueNamespace, type ClusterHandle, type UniqueNamespace } from '#testbed';
@@ -39,6 +40,33 @@ async function put(
 
 async function remove(on: ClusterHandle, namespace: string, name: string): Promise<void> {
   assert.equal((await on.request('DELETE', `/api/v1/namespaces/${namespace}/configmaps/${name}`)).status, 200);
+}
+
+/** A kind that exists only from now on, and the path of its list. */
+async function kindMadeLate(on: ClusterHandle): Promise<AsyncDisposable & { readonly path: string }> {
+  const group = `late-${randomBytes(4).toString('hex')}.test.fairlead.dev`;
+  const definition = `/apis/apiextensions.k8s.io/v1/customresourcedefinitions/things.${group}`;
+  await on.apply(
+    JSON.stringify({
+      apiVersion: 'apiextensions.k8s.io/v1',
+      kind: 'CustomResourceDefinition',
+      metadata: { name: `things.${group}` },
+      spec: {
+        group,
+        names: { plural: 'things', singular: 'thing', kind: 'Thing' },
+        scope: 'Namespaced',
+        versions: [{ name: 'v1', served: true, storage: true, schema: { openAPIV3Schema: { type: 'object' } } }],
+      },
+    }),
+  );
+  const path = `/apis/${group}/v1/things`;
+  await waitFor('the new kind', async () => (await on.request('GET', path)).status === 200, WAIT);
+  return {
+    path,
+    async [Symbol.asyncDispose]() {
+      await on.request('DELETE', definition);
+    },
+  };
 }
 
 interface Running extends AsyncDisposable {
@@ -140,13 +168,15 @@ test('after 410 a new list finds what was missed, also what is gone and what was
   await using relay = await relayTo(cluster.server);
   const real = await connectThrough(cluster, relay.server);
   const gate = { isAged: false };
-  // The API server itself answers: version 1 is older than anything it remembers.
+  await using late = await kindMadeLate(cluster);
+  // The API server itself answers: version 1 is older than anything it remembers of a kind made after it. Of a
+  // built-in kind that would hold only if something was written before its first list at the server's start.
   const client: KubeClient = {
     ...real,
     stream: async (request) => {
       if (!gate.isAged || request.query?.['sendInitialEvents'] === true) return real.stream(request);
       gate.isAged = false;
-      return real.stream({ ...request, query: { ...request.query, resourceVersion: '1' } });
+      return real.stream({ ...request, path: late.path, query: { ...request.query, resourceVersion: '1' } });
     },
   };
   for (const name of ['stays', 'changes', 'goes', 'again']) await put(cluster, namespace.name, name, '1');
