@@ -54,11 +54,39 @@ export const BundleEntry = Type.Object({
   sealed: Type.Optional(Type.String()),
   /** Where it was written, for messages. */
   source: Type.Optional(Type.Object({ file: Type.String(), line: Type.Integer() })),
+  /** Annotated `helm.sh/resource-policy: keep`: applied like any other, never pruned or deleted. */
+  keep: Type.Optional(Type.Boolean()),
+  /** Made where it is missing and then left alone: CRDs of a chart's crds/ under `crds: Create`. */
+  createOnly: Type.Optional(Type.Boolean()),
 });
 export type BundleEntry = Static<typeof BundleEntry>;
 
+/** When a hook runs. `pre-delete` and `post-delete` run when the Application is removed from the cluster. */
+export const hookEvents = ['pre-install', 'post-install', 'pre-upgrade', 'post-upgrade', 'pre-delete', 'post-delete'] as const;
+export type HookEvent = (typeof hookEvents)[number];
+
+export const hookDeletePolicies = ['before-hook-creation', 'hook-succeeded', 'hook-failed'] as const;
+export type HookDeletePolicy = (typeof hookDeletePolicies)[number];
+
+/** An object that runs once per (release, event) instead of being held. Its bytes are served, issued and sealed like any object's. */
+export const HookEntry = Type.Object({
+  ...BundleEntry.properties,
+  events: Type.Array(Type.Enum([...hookEvents])),
+  /** Lower ones run first; equal ones by kind, then name. */
+  weight: Type.Integer(),
+  deletePolicies: Type.Array(Type.Enum([...hookDeletePolicies])),
+  /** How long it may take to complete before it counts as failed. */
+  timeoutSeconds: Type.Integer(),
+});
+export type HookEntry = Static<typeof HookEntry>;
+
 /** The canonical, ordered content of one application for one cluster. Its digest is the sha256 of its exact JSON bytes. */
-export const Bundle = Type.Object({ version: Type.Literal(1), entries: Type.Array(BundleEntry) });
+export const Bundle = Type.Object({
+  version: Type.Literal(1),
+  entries: Type.Array(BundleEntry),
+  /** In the order of weight, kind, name. Absent: none. */
+  hooks: Type.Optional(Type.Array(HookEntry)),
+});
 export type Bundle = Static<typeof Bundle>;
 
 export const DesiredApplication = Type.Object({
