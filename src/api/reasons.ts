@@ -111,8 +111,8 @@ export const reasons = {
   FL_SOURCE_SUSPENDED: {
     area: 'source',
     actor: 'application owner',
-    says: '{source} is suspended',
-    next: 'fairlead resume {source}',
+    says: '{object} is suspended',
+    next: 'fairlead resume {target}',
   },
 
   // render
@@ -169,6 +169,12 @@ export const reasons = {
     actor: 'application owner',
     says: '{file}: {what} is {value}, allowed {limit}',
     next: 'make it smaller; clusters keep the last release',
+  },
+  FL_RENDER_UNAVAILABLE: {
+    area: 'render',
+    actor: 'platform team',
+    says: '{path} is not rendered because no renderer can start: {message}',
+    next: "look at the plane's log and its memory; it is tried again every 5 seconds, and clusters keep the last release",
   },
   FL_RENDER_PENDING: { area: 'render', actor: 'nobody: it resolves itself', says: 'waiting to be rendered at {commit}' },
 
@@ -257,7 +263,7 @@ export const reasons = {
     area: 'hold',
     actor: 'application owner',
     says: '{object} is suspended',
-    next: 'fairlead resume {object}',
+    next: 'fairlead resume {target}',
   },
   FL_HOLD_DEPENDENCY: { area: 'hold', actor: 'nobody: it resolves itself', says: 'waits for {dependency} on {cluster}: {why}' },
   FL_HOLD_BUDGET: {
@@ -595,6 +601,11 @@ export function say(given: { readonly code: string; readonly args: ReasonArgs })
   const definition: ReasonDefinition = reasons[given.code];
   const says = fill(definition.says, given.args);
   return definition.next === undefined ? says : `${says}; ${fill(definition.next, given.args)}`;
+}
+
+/** Arguments of the SUSPENDED reasons for `application/web`: what is suspended, and how a command names it. */
+export function suspended(object: string, project?: string): ReasonArgs {
+  return { object, target: project === undefined || project === 'default' ? object : `${object} -n ${project}` };
 }
 
 /** What to do next, alone. */

@@ -1,4 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
+import { Encrypter } from 'age-encryption';
 import { FairleadError, rfc3339 } from '#base';
 import {
   agentRefusals,
@@ -239,12 +240,23 @@ function checkAgent(
   const fault =
     raw.length !== 32 || raw.toString('base64url') !== signingKey
       ? 'signingKey is not a raw Ed25519 public key in base64url'
-      : !/^age1[02-9ac-hj-np-z]{20,90}$/.test(sealingKey)
+      : !isAgeRecipient(sealingKey)
         ? 'sealingKey is not an age recipient'
         : kubeSystemUid === ''
           ? 'kubeSystemUid is empty'
           : undefined;
   if (fault !== undefined) throw new FairleadError('FL_JOIN_KEY', `the agent cannot join: ${fault}`, { kind: 'invalid' });
+}
+
+/** Checked whole, with its checksum: a key that nothing can be sealed to would hold up every cluster of an Application. */
+function isAgeRecipient(text: string): boolean {
+  if (!/^age1[02-9ac-hj-np-z]{58}$/.test(text)) return false;
+  try {
+    new Encrypter().addRecipient(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** A Cluster stays bound to its kube-system UID; and one physical cluster joins under one name. */

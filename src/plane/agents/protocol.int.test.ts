@@ -43,6 +43,15 @@ describe('the agent protocol', () => {
   });
   after(async () => plane[Symbol.asyncDispose]());
 
+  test('a sealing key that nothing can be sealed to cannot join, and the token stays good', async () => {
+    await plane.createCluster('join-key');
+    const token = await plane.enroll('join-key');
+    for (const sealingKey of [`age1${'q'.repeat(58)}`, 'age1', 'ssh-ed25519 AAAA']) {
+      await assert.rejects(plane.client({ sealingKey }).join(token), refusedWith('FL_JOIN_KEY', 400));
+    }
+    await plane.client().join(token);
+  });
+
   test('joining is idempotent for one key and closed to every other', async () => {
     await plane.createCluster('join');
     const token = await plane.enroll('join');

@@ -14,6 +14,7 @@ import {
   Release,
   releaseName,
   RenderRow,
+  suspended,
   type Snapshot,
   type UntimedReason,
 } from '#api';
@@ -126,12 +127,17 @@ interface Found {
   readonly reason?: UntimedReason;
   readonly snapshot?: Snapshot;
   readonly content?: ReleaseContent;
+  /** When what stands in the way may be gone without anything changing in the store. */
+  readonly againMs?: number;
 }
 
 interface Decision {
   readonly result: ReconcileResult;
   readonly released?: number;
 }
+
+/** How long a renderer that cannot start is left alone. */
+const unavailableMs = 5_000;
 
 class ReleaseLook {
   readonly #options: ReleaseControllerOptions;
@@ -178,7 +184,7 @@ class ReleaseLook {
       memory.trees = undefined;
       memory.staged = nothingStaged();
     }
-    return result;
+    return found.againMs === undefined ? result : { againMs: found.againMs, ...result };
   }
 
   async #remember(key: string, application: Application, read: Reader): Promise<Memory> {
@@ -202,7 +208,8 @@ class ReleaseLook {
     const { read } = context;
     const { application, newest } = subject;
     const { namespace = '', name } = application.metadata;
-    if (application.spec.suspend === true) return { reason: reasonOf('FL_HOLD_SUSPENDED', { object: `application/${name}` }) };
+    if (application.spec.suspend === true)
+      return { reason: reasonOf('FL_HOLD_SUSPENDED', suspended(`application/${name}`, namespace)) };
     const project = await read.get(Project, { namespace: '', name: namespace });
     if (project === undefined) return { reason: reasonOf('FL_CLAIM_PROJECT', { project: namespace }) };
     const { sourceRef, path = '.' } = application.spec.source;
@@ -221,7 +228,9 @@ class ReleaseLook {
       if (refused !== undefined) return { snapshot, reason: refused };
     }
     const failure = await this.#render(subject, repository, snapshot, targeting, context);
-    if (failure !== undefined) return { snapshot, reason: failure };
+    if (failure !== undefined) {
+      return { snapshot, reason: failure, ...(failure.code === 'FL_RENDER_UNAVAILABLE' ? { againMs: unavailableMs } : {}) };
+    }
     const bundles = bundlesOf(subject.memory.trees ?? []);
     const emptied = emptiedCluster(bundles, newest);
     if (emptied !== undefined) {

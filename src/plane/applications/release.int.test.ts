@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { rename } from 'node:fs/promises';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { Application, type Bundle } from '#api';
 import { configMap, World } from './testing/world.ts';
@@ -131,4 +133,19 @@ test('a Release whose commit met a conflict is made without rendering again, and
     );
   }
   assert.equal(w.conflictsToCome, 0);
+});
+
+test('while no renderer can start the application says so, and is rendered as soon as one can', async () => {
+  await using w = await World.start();
+  await w.project();
+  await w.cluster('dev', { env: 'dev' });
+  await w.git.commit('fleet', { 'apps/web/a.yaml': configMap('web') }, 'one');
+  const module = join(w.dir, 'render.wasm');
+  await rename(module, `${module}.away`);
+  await w.repository();
+  await w.put(Application, 'web', { source: { ...source, path: 'apps/web' }, targets: [{ clusterSelector: {} }] });
+  const sentence = await w.untilReason('web', 'FL_RENDER_UNAVAILABLE');
+  assert.match(sentence, /^apps\/web is not rendered because no renderer can start: .+; look at the plane's log/);
+  await rename(`${module}.away`, module);
+  await w.untilReleased('web', 1);
 });

@@ -147,7 +147,12 @@ async function renderMembers(
       staged.renders += 1;
       const result = await context.renderer.render(request, context.signal);
       if (!result.ok) {
-        if (result.retryable) throw retryable(result);
+        if (result.retryable) {
+          const [first] = result.errors;
+          // Nobody's input is at fault and it may last: it has to be said. Anything else passes within moments.
+          if (first?.code !== 'FL_RENDER_UNAVAILABLE') throw retryable(result);
+          return { reason: reasonOf('FL_RENDER_UNAVAILABLE', { path: group.path, message: first.message }) };
+        }
         const isOneOfMany = context.isOneOfMany || byValues.size > 1;
         const example = variablesOf(now[0] ?? {}).name;
         const cluster = isOneOfMany ? example : undefined;

@@ -9,6 +9,7 @@ import {
   selects,
   type Delivery,
   type DeliveryReport,
+  suspended,
   type ObjectIdentity,
   type ReasonActor,
   type ReasonArea,
@@ -99,7 +100,9 @@ function upstreamCandidates({ application, source, delivery }: DeliveryFacts): C
     if (said !== undefined && !found.some((one) => one.code === said.code)) found.push(said);
   }
   if (application?.spec.suspend === true && !found.some((one) => one.code === 'FL_HOLD_SUSPENDED'))
-    found.push(candidate('FL_HOLD_SUSPENDED', { object: `application/${delivery.spec.application}` }));
+    found.push(
+      candidate('FL_HOLD_SUSPENDED', suspended(`application/${delivery.spec.application}`, delivery.metadata.namespace)),
+    );
   return found;
 }
 
@@ -133,10 +136,11 @@ function frozen(facts: DeliveryFacts): Candidate[] {
 
 /** Holds of the plane on a Delivery that wants nothing yet. */
 function planeHolds(facts: DeliveryFacts): Candidate[] {
-  const suspended = facts.cluster?.spec.suspend === true;
   return [
     ...frozen(facts),
-    ...(suspended ? [candidate('FL_HOLD_SUSPENDED', { object: `cluster/${facts.delivery.spec.cluster}` })] : []),
+    ...(facts.cluster?.spec.suspend === true
+      ? [candidate('FL_HOLD_SUSPENDED', suspended(`cluster/${facts.delivery.spec.cluster}`))]
+      : []),
   ];
 }
 

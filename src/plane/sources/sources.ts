@@ -14,6 +14,7 @@ import {
   reasonOf,
   RECONCILE_ANNOTATION,
   Release,
+  suspended,
   type GitReference,
 } from '#api';
 import { wakeOn, type Controller, type Reader, type ReconcileContext, type ReconcileResult } from '#plane/engine';
@@ -212,7 +213,10 @@ class SourcesController implements Sources {
     if (repository === undefined || repository.metadata.deletionTimestamp !== undefined) return {};
     if (repository.spec.suspend === true) {
       this.#memory.delete(key);
-      const reason = reasonOf('FL_SOURCE_SUSPENDED', { source: `gitrepository/${repository.metadata.name}` });
+      const reason = reasonOf(
+        'FL_SOURCE_SUSPENDED',
+        suspended(`gitrepository/${repository.metadata.name}`, repository.metadata.namespace),
+      );
       return this.#write(repository, [{ ref: formatReference(repository.spec.ref), reason }], clock.now());
     }
     const references = await this.#references(repository, read);

@@ -1,4 +1,4 @@
-import { reasonOf, type Application, type Release, type UntimedReason } from '#api';
+import { reasonOf, suspended, type Application, type Release, type UntimedReason } from '#api';
 import type { FleetCluster } from '../fleet.ts';
 
 export type Permission = { readonly go: true } | { readonly go: false; readonly because: UntimedReason };
@@ -9,8 +9,14 @@ export type Permission = { readonly go: true } | { readonly go: false; readonly 
  */
 export function mayRelease(application: Application, _release: Release | undefined, cluster: FleetCluster): Permission {
   if (application.spec.suspend === true) {
-    return { go: false, because: reasonOf('FL_HOLD_SUSPENDED', { object: `application/${application.metadata.name}` }) };
+    return {
+      go: false,
+      because: reasonOf(
+        'FL_HOLD_SUSPENDED',
+        suspended(`application/${application.metadata.name}`, application.metadata.namespace),
+      ),
+    };
   }
-  if (cluster.isSuspended) return { go: false, because: reasonOf('FL_HOLD_SUSPENDED', { object: `cluster/${cluster.name}` }) };
+  if (cluster.isSuspended) return { go: false, because: reasonOf('FL_HOLD_SUSPENDED', suspended(`cluster/${cluster.name}`)) };
   return { go: true };
 }

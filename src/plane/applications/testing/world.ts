@@ -1,5 +1,5 @@
 import { createHash, createHmac } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
@@ -64,7 +64,9 @@ export class World implements AsyncDisposable {
   static async start(more: (store: () => Store) => readonly Controller[] = () => []): Promise<World> {
     const dir = await mkdtemp(join(tmpdir(), 'fairlead-world-'));
     const git = await startGitServer({ dir: join(dir, 'git') });
-    const renderer = await createRenderer({ wasmPath: await buildRenderer(), log: silentLog });
+    const wasmPath = join(dir, 'render.wasm');
+    await symlink(await buildRenderer(), wasmPath);
+    const renderer = await createRenderer({ wasmPath, log: silentLog });
     const world = new World(dir, git, renderer, await open(dir), more);
     await world.run();
     return world;
