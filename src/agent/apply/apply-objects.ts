@@ -6,6 +6,7 @@ import {
   defaultLegacyManagers,
   describeId,
   getObject,
+  getPointer,
   hasStatus,
   jsonPatch,
   parseId,
@@ -19,6 +20,7 @@ import { judgeHealth } from '../watch/judge-health.ts';
 import type { Watcher } from '../watch/watcher.ts';
 import { adjustBody } from './adjust.ts';
 import { judgeAdoption } from './adoption.ts';
+import { createAutoscalerLookup, mayBeAutoscaled, REPLICAS, type AutoscalerLookup } from './autoscalers.ts';
 import { actingAs, type ClusterPort } from './cluster-port.ts';
 import { failureOf } from './failure.ts';
 import { createContact, type Contact } from './first-contact.ts';
@@ -46,12 +48,13 @@ export interface ApplyPorts {
 export async function applyObjects(job: ApplyJob, ports: ApplyPorts, signal: AbortSignal): Promise<ObjectOutcome[]> {
   const unknown = job.objects.filter((object) => ports.watcher.lookup(object.key) === undefined);
   const contact = createContact(unknown, ports.port);
+  const isAutoscaled = createAutoscalerLookup(ports.port);
   const outcomes = await Promise.all(
     job.objects.map(async (object): Promise<ObjectOutcome> => {
       const held = unchanged(job, object, ports);
       if (held !== undefined) return held;
       try {
-        return await ports.port.limiter.run(() => applyOne(job, object, ports, contact, signal), signal);
+        return await ports.port.limiter.run(() => applyOne(job, object, ports, { contact, isAutoscaled }, signal), signal);
       } catch (error) {
         if (signal.aborted) return { key: object.key, result: 'skipped' };
         const about = { object, verb: 'patch', serviceAccount: job.wanted.serviceAccount };
@@ -86,7 +89,7 @@ async function applyOne(
   job: ApplyJob,
   object: PlannedObject,
   ports: ApplyPorts,
-  contact: Contact,
+  { contact, isAutoscaled }: { readonly contact: Contact; readonly isAutoscaled: AutoscalerLookup },
   signal: AbortSignal,
 ): Promise<ObjectOutcome> {
   const { port, watcher } = ports;
@@ -118,7 +121,14 @@ async function applyOne(
   }
 
   const body = await ports.wantedObjects.body(object, job.owner);
-  const call: Call = { job, object, mapping, body, ignore, signal };
+  // An autoscaler's number stays even where nobody but us has ever written the field.
+  const isLeftToAutoscaler =
+    previous !== null &&
+    mapping.hasScale &&
+    saysReplicas(object, ports.wantedObjects) &&
+    (await isAutoscaled(object.key, signal));
+  mustRead ||= isLeftToAutoscaler;
+  const call: Call = { job, object, mapping, body, ignore, isLeftToAutoscaler, signal };
   if (!mustRead) {
     const done = await write(call, body, false, previous, ports).catch((error: unknown) => {
       // Somebody holds a field; or the watch was behind. Look before insisting.
@@ -128,6 +138,10 @@ async function applyOne(
     if (done !== undefined) return done;
   }
   return await lookThenApply(call, adoptedFrom, ports);
+}
+
+function saysReplicas(object: PlannedObject, wantedObjects: WantedObjects): boolean {
+  return getPointer(wantedObjects.peek(object), REPLICAS) !== undefined;
 }
 
 /** Ours by our own record, and not meanwhile marked by another application. */
@@ -142,6 +156,7 @@ interface Call {
   readonly mapping: ResourceMapping;
   readonly body: Buffer;
   readonly ignore: readonly string[];
+  readonly isLeftToAutoscaler: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -152,7 +167,7 @@ async function lookThenApply(
   ports: ApplyPorts,
   attempt = 0,
 ): Promise<ObjectOutcome> {
-  const { job, object, mapping, body, ignore, signal } = call;
+  const { job, object, mapping, body, signal } = call;
   const { port, wantedObjects } = ports;
   const id = parseId(object.key);
   try {
@@ -161,6 +176,7 @@ async function lookThenApply(
     if (live.metadata.deletionTimestamp !== undefined) return terminating(object, port, live.metadata.finalizers?.join(', '));
     await wantedObjects.prepare(object, job.owner);
     const comparable = wantedObjects.comparable(object, job.owner) ?? body;
+    const ignore = call.isLeftToAutoscaler && mayBeAutoscaled(live) ? [...call.ignore, REPLICAS] : call.ignore;
     const seen = inspect(object.isSealed ? wantedObjects.veil(live) : live, comparable, ignore);
     const conflict = seen.conflicts[0];
     if (conflict !== undefined) {

@@ -22,6 +22,8 @@ export interface Inspection {
   readonly conflicts: readonly { readonly field: string; readonly manager: string }[];
   /** People's tools that added fields: claimed before the next apply, so that it removes them. */
   readonly intruders: readonly LegacyManager[];
+  /** `/spec/replicas` is part of the drift. Whether that counts depends on whether an autoscaler aims at the object. */
+  readonly isScaled: boolean;
 }
 
 const MAX_FIELDS = 20;
@@ -91,8 +93,12 @@ export function inspect(live: KubeObject, wanted: KubeObject | Uint8Array, ignor
     yielded,
     conflicts,
     intruders,
+    isScaled: fields.includes(REPLICAS_PATH),
   };
 }
+
+/** How managedFields name what `REPLICAS` points to. */
+const REPLICAS_PATH = formatSteps(['f:spec', 'f:replicas']);
 
 /** The drift of an object that lost its marks: which, and who overwrote them. Who took one away is not recorded anywhere. Pure. */
 export function inspectStripped(live: KubeObject, owner: string, key: ObjectKey): Drift {

@@ -15,6 +15,8 @@ export interface LiveRecord {
   /** `comparisonKey` of what it was compared with; '' if it was not. */
   readonly comparedWith: string;
   readonly drift: Drift | undefined;
+  /** Its replicas differ: the drift that is left where an autoscaler has the say over them. */
+  readonly whenAutoscaled: { readonly drift: Drift | undefined } | undefined;
   readonly yielded: readonly string[];
   readonly conflicts: readonly { readonly field: string; readonly manager: string }[];
   readonly intruders: readonly LegacyManager[];

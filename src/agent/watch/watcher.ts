@@ -1,5 +1,6 @@
 import { childController, messageOf, supervise, type Clock, type Log } from '#base';
 import { getObject, parseId, Reflector, type KubeObject, type ResourceMapping } from '#kube';
+import { createAutoscalerLookup, mayBeAutoscaled, REPLICAS, type AutoscalerLookup } from '../apply/autoscalers.ts';
 import type { ClusterPort } from '../apply/cluster-port.ts';
 import { isMarked, namesItself, OWNER_LABEL } from '../apply/marks.ts';
 import type { WantedObjects } from '../apply/wanted-objects.ts';
@@ -213,6 +214,7 @@ export class Watcher {
     const nothing = {
       comparedWith: '',
       drift: undefined,
+      whenAutoscaled: undefined,
       yielded: [],
       conflicts: [],
       intruders: [],
@@ -224,7 +226,11 @@ export class Watcher {
     const comparable = this.#options.wanted.comparable(watched.object, watched.owner);
     if (comparable === undefined) return { ...base, ...nothing, ...health };
     const seen = inspect(watched.object.isSealed ? this.#options.wanted.veil(live) : live, comparable, watched.ignore);
-    return { ...base, ...seen, ...health, comparedWith: comparisonKey(watched) };
+    const whenAutoscaled =
+      seen.isScaled && mayBeAutoscaled(live)
+        ? { drift: inspect(live, comparable, [...watched.ignore, REPLICAS]).drift }
+        : undefined;
+    return { ...base, ...seen, ...health, whenAutoscaled, comparedWith: comparisonKey(watched) };
   }
 
   #mark(key: ObjectKey): void {
@@ -248,10 +254,11 @@ export class Watcher {
     const keys = [...this.#dirty];
     this.#dirty.clear();
     const changes = new Map<string, Observation[]>();
+    const isAutoscaled = createAutoscalerLookup(this.#port);
     for (const key of keys) {
       const watched = this.#watched.get(key);
       if (watched === undefined) continue;
-      const seen = await this.#observe(key, watched);
+      const seen = await this.#observe(key, watched, isAutoscaled);
       if (seen === undefined) continue;
       const list = changes.get(watched.app) ?? [];
       list.push(seen);
@@ -260,7 +267,7 @@ export class Watcher {
     for (const [app, list] of changes) this.#options.onObserved(app, list);
   }
 
-  async #observe(key: ObjectKey, watched: Watched): Promise<Observation | undefined> {
+  async #observe(key: ObjectKey, watched: Watched, isAutoscaled: AutoscalerLookup): Promise<Observation | undefined> {
     const record = this.lookup(key);
     if (record === undefined || record.owner !== watched.owner || !record.isGenuine) {
       const drift = await this.#lookAtMissing(key, watched);
@@ -269,14 +276,28 @@ export class Watcher {
     // Compared with something older, or from before our last write: another event will follow.
     if (record.comparedWith !== comparisonKey(watched) || isOlderVersion(record.resourceVersion, watched.minVersion))
       return undefined;
+    const drift = await this.#driftOf(record, isAutoscaled);
+    if (drift === 'unknown') return undefined;
     const explained = this.#lookAtPods(key, watched, record);
     return {
       key,
       digest: watched.object.digest,
       // What is going away is made again when it is gone.
-      drift: record.isDeleting ? undefined : record.drift,
+      drift: record.isDeleting ? undefined : drift,
       ...(explained ?? { health: record.health, ...(record.reason === undefined ? {} : { reason: record.reason }) }),
     };
+  }
+
+  async #driftOf(record: LiveRecord, isAutoscaled: AutoscalerLookup): Promise<Drift | undefined | 'unknown'> {
+    const { whenAutoscaled } = record;
+    if (whenAutoscaled === undefined) return record.drift;
+    try {
+      return (await isAutoscaled(record.key, this.#options.signal)) ? whenAutoscaled.drift : record.drift;
+    } catch (error) {
+      this.#log.debug({ object: record.key, error: messageOf(error) }, 'whether an object is autoscaled cannot be told');
+      this.#askAgain(record.key);
+      return 'unknown';
+    }
   }
 
   /** It left our watch: deleted, or stripped of its marks? Undefined when it is there after all, or nobody can say now. */
@@ -289,13 +310,17 @@ export class Watcher {
       return inspectStripped(live, watched.owner, key);
     } catch (error) {
       this.#log.debug({ object: key, error: messageOf(error) }, 'an object that left its watch cannot be read');
-      // Asked again: nothing else would ever tell.
-      void this.#clock.sleep(2000, this.#options.signal).then(
-        () => this.#mark(key),
-        () => undefined,
-      );
+      this.#askAgain(key);
       return undefined;
     }
+  }
+
+  /** Nothing else would ever tell. */
+  #askAgain(key: ObjectKey): void {
+    void this.#clock.sleep(2000, this.#options.signal).then(
+      () => this.#mark(key),
+      () => undefined,
+    );
   }
 
   readonly #explained = new Map<ObjectKey, Pick<Observation, 'health' | 'reason'>>();
