@@ -72,7 +72,10 @@ describe('the agent protocol', () => {
     await plane.createCluster('late');
     const token = await plane.enroll('late');
     const key = { namespace: '', name: token.split('.')[1] ?? '' };
-    await plane.update(JoinToken, key, (one) => ({ ...one, spec: { ...one.spec, expiresAt: '2026-01-01T00:00:00Z' } }));
+    await plane.update(JoinToken, key, (one) => ({
+      ...one,
+      spec: { ...one.spec, expiresAt: new Date(Date.now() - 1).toISOString() },
+    }));
     await assert.rejects(plane.client().join(token), refusedWith('FL_JOIN_EXPIRED'));
     await assert.rejects(plane.enroll('late', 3601), { code: 'FL_ENROLL_TTL' });
     await assert.rejects(plane.enroll('nowhere'), { code: 'FL_ENROLL_CLUSTER' });
@@ -461,8 +464,15 @@ describe('the agent protocol', () => {
   test('deleting a Cluster detaches it for good, until a person enrolls it anew', async () => {
     const agent = await plane.joined('gone');
     await plane.deliver('stay', 1, ['gone']);
-    await waitFor('the document', async () => (await agent.sync(1000)).desired !== undefined, within);
-    const issued = agent.held?.document.applications.map((one) => one.bundle) ?? [];
+    const issued = await waitFor(
+      'the document that holds it',
+      async () => {
+        await agent.sync(1000);
+        const bundles = agent.held?.document.applications.map((one) => one.bundle) ?? [];
+        return bundles.length === 0 ? undefined : bundles;
+      },
+      within,
+    );
     assert.equal((await plane.store.blobs(issued, 'gone')).size, 1);
     const waiting = agent.sync(20_000);
     await plane.commit({ write: [{ op: 'delete', kind: Cluster, key: { namespace: '', name: 'gone' } }] });
