@@ -76,6 +76,11 @@ export function buildProgram(io: Io, answer: (code: number) => void): Command {
     .option('--tls-name <name...>', 'further names of the certificate')
     .option('--allow-file-urls', 'let repositories use file:// URLs (for trying things out)')
     .option('--allow-http-urls', 'let repositories use http:// URLs on loopback (for trying things out)')
+    .option(
+      '--allow-egress <cidr...>',
+      'addresses that sources may be read from although they are loopback, link-local or reserved, such as 127.0.0.0/8',
+    )
+    .option('--deny-egress <cidr...>', 'addresses that sources may not be read from, such as 10.0.0.0/8')
     .addOption(new Option('--log-level <level>', 'what to log').choices(['debug', 'info', 'warn', 'error']).default('info'))
     .action(async (action: string | undefined, options: Record<string, unknown>) => {
       const { planeCommand } = await import('./commands/plane.ts');

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { FairleadError, newUid, rfc3339, silentLog, supervise, systemClock, type Clock, type Log, type Service } from '#base';
 import { allKinds, Credential, DEFAULT_PROJECT, Delivery, formatKey, keyOf, Project, servedKinds, type Doorbell } from '#api';
 import { createEngine, type Controller } from '#plane/engine';
+import { createGuardedConnect, EgressPolicy, startEgressProxy, type EgressOptions } from '#plane/fetch';
 import { createHttp, type Http } from '#plane/http';
 import { createKubeApi, parseLabelSelector, VERSION_INFO } from '#plane/kubeapi';
 import { openKeys, type PlaneKeys } from '#plane/keys';
@@ -31,6 +32,8 @@ export interface PlaneOptions {
   readonly tlsNames: readonly string[];
   readonly allowFileUrls: boolean;
   readonly allowHttpUrls: boolean;
+  /** Address ranges that sources may or may not be read from, beyond the defaults. */
+  readonly egress?: EgressOptions;
   readonly log: Log;
   readonly clock?: Clock;
   /** One line for each step that takes long. */
@@ -99,6 +102,10 @@ export async function startPlane(options: PlaneOptions): Promise<Plane> {
 
     const renderer = await createRenderer({ wasmPath, log, clock });
     stack.defer(() => renderer.stop());
+    const egressPolicy = new EgressPolicy(options.egress);
+    const connect = createGuardedConnect(egressPolicy);
+    const egress = await startEgressProxy(connect, log);
+    stack.defer(() => egress.stop());
     const sources = await createSources({
       dataDir,
       decrypt: (credential) => decryptCredential(keys, credential),
@@ -181,11 +188,13 @@ export async function startPlane(options: PlaneOptions): Promise<Plane> {
     });
 
     const tls = await http.listenTls({ ...options.listen, tls: { cert: keys.tls.cert, key: keys.tls.key.reveal() } });
+    egressPolicy.addOwnPort(tls.port);
     const url = options.externalUrl ?? tls.url;
     const consoleListener =
       options.consoleListen === undefined
         ? undefined
         : await http.listenLoopback({ host: loopback(options.consoleListen.host), port: options.consoleListen.port });
+    if (consoleListener !== undefined) egressPolicy.addOwnPort(consoleListener.port);
     const kubeconfig = join(dataDir, 'admin.kubeconfig');
     await writeFile(kubeconfig, adminKubeconfig(url, keys), { mode: 0o600 });
     log.info({ url, planeId: keys.planeId, frozen: isFrozen }, 'the plane is up');

@@ -29,6 +29,10 @@ export async function planeCommand(
     tlsNames: (options['tlsName'] as string[] | undefined) ?? [],
     allowFileUrls: options['allowFileUrls'] === true,
     allowHttpUrls: options['allowHttpUrls'] === true,
+    egress: {
+      allow: (options['allowEgress'] as string[] | undefined) ?? [],
+      deny: (options['denyEgress'] as string[] | undefined) ?? [],
+    },
     log: jsonLog({ level: options['logLevel'] as LogLevel, write: io.err }),
     report,
   });

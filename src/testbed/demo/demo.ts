@@ -93,6 +93,8 @@ export class Demo implements AsyncDisposable {
         '--console',
         `127.0.0.1:${consolePort}`,
         '--allow-http-urls',
+        '--allow-egress',
+        '127.0.0.0/8',
       ];
       const plane = startChild(planeArgs, planeLog);
       const parts: { plane: Child } = { plane };

@@ -150,6 +150,8 @@ export class Fleet implements AsyncDisposable {
       '--console',
       `127.0.0.1:${ports[1]}`,
       '--allow-http-urls',
+      '--allow-egress',
+      '127.0.0.0/8',
       ...(options.planeArgs ?? []),
     ];
     const plane = startChild(planeArgs, join(dir, 'plane.log'));
