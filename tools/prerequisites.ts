@@ -1,6 +1,7 @@
 import { exec, FairleadError, messageOf } from '#base';
 import { CHROMIUM_VARIABLE, ensureChromium } from './chromium.ts';
-import { SHARED_TESTBED_VARIABLE, startShared, TESTBED_MISSING_VARIABLE } from '#testbed';
+import { installDebian } from './debian.ts';
+import { findSshd, SHARED_TESTBED_VARIABLE, SSHD_VARIABLE, startShared, TESTBED_MISSING_VARIABLE } from '#testbed';
 
 /** What tests against real parts need from the machine: says what it installs, names what it cannot have. */
 export interface PreparedParts {
@@ -25,26 +26,37 @@ export async function preparePrerequisites(): Promise<PreparedParts> {
   if (git !== undefined) missing.push(git);
   const chromium = ensureChromium(say);
   if (chromium === undefined) missing.push('Chromium');
-  const browser = chromium === undefined ? {} : { [CHROMIUM_VARIABLE]: chromium };
+  const sshd = ensureSshd();
+  if (sshd === undefined) missing.push('sshd');
+  const parts = { [SSHD_VARIABLE]: sshd ?? '', ...(chromium === undefined ? {} : { [CHROMIUM_VARIABLE]: chromium }) };
   const running = process.env[SHARED_TESTBED_VARIABLE];
   if (running !== undefined && running !== '') {
     say(`testbed: using the running one in ${running}`);
-    return { env: { ...browser, [SHARED_TESTBED_VARIABLE]: running }, missing, stop: () => Promise.resolve() };
+    return { env: { ...parts, [SHARED_TESTBED_VARIABLE]: running }, missing, stop: () => Promise.resolve() };
   }
   try {
     const started = performance.now();
     const shared = await startShared({ clusters: ['a', 'b', 'c'], nodes: 'simulated', onProgress: say });
     say(`testbed: three control planes are ready after ${((performance.now() - started) / 1000).toFixed(1)} s`);
-    return { env: { ...browser, ...shared.env }, missing, stop: () => shared.stop() };
+    return { env: { ...parts, ...shared.env }, missing, stop: () => shared.stop() };
   } catch (error) {
     if (!(error instanceof FairleadError && error.code === 'FL_TESTBED_GO')) throw error;
     say(`missing: ${error.message}`);
     return {
-      env: { ...browser, [TESTBED_MISSING_VARIABLE]: error.message },
+      env: { ...parts, [TESTBED_MISSING_VARIABLE]: error.message },
       missing: [...missing, error.message],
       stop: () => Promise.resolve(),
     };
   }
+}
+
+/** Path of an sshd, for tests of Git over ssh. */
+function ensureSshd(): string | undefined {
+  const found = findSshd();
+  if (found !== undefined) return found;
+  const lacking = installDebian('sshd', 'for tests of Git over ssh', ['openssh-server', 'openssh-client'], say);
+  if (lacking !== undefined) say(lacking);
+  return findSshd();
 }
 
 /** Why there is no usable git, or undefined. */

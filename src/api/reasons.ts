@@ -53,6 +53,12 @@ export const reasons = {
     says: '{url} refused the credential {credential}',
     next: 'check the user name and token in the Credential, and what they may read; what is delivered stays',
   },
+  FL_SOURCE_HOST_KEY: {
+    area: 'source',
+    actor: 'platform team',
+    says: '{host} showed the ssh host key {key}; knownHosts of the Credential {credential} {finding}',
+    next: 'ask whoever runs the host for the fingerprint, and only if it is this one put its line into knownHosts; what is delivered stays',
+  },
   FL_SOURCE_NO_REF: {
     area: 'source',
     actor: 'application owner',

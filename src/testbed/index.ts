@@ -27,3 +27,4 @@ export {
   type GitServer,
   type GitServerOptions,
 } from './git-server.ts';
+export { findSshd, fingerprintOf, makeSshKey, SSHD_VARIABLE, sshdMissing, startSshServer, type SshServer } from './ssh-server.ts';

@@ -12,7 +12,8 @@ export const Credential = defineKind({
     "Secrets of a source. What is written as stringData is encrypted before it is stored, to a key that lives outside the database and bound to this object's namespace and name; it can never be read back.",
   spec: Type.Object({
     type: Type.Enum(['basic', 'bearer', 'ssh'], {
-      description: 'basic: username, password. bearer: token. ssh: identity (private key), knownHosts.',
+      description:
+        'basic: username, password. bearer: token. ssh: identity (a private key without passphrase), knownHosts (lines of known_hosts).',
     }),
     stringData: Type.Optional(
       Type.Record(Type.String(), Type.String(), { description: 'Write only: secrets in clear, encrypted on the way in.' }),

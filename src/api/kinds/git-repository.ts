@@ -51,9 +51,10 @@ export const GitRepository = defineKind({
   description: 'A Git repository that the plane reads. Its current commit is a Snapshot from which Applications are rendered.',
   spec: Type.Object({
     url: Type.String({
-      pattern: '^(https|http|ssh|file)://',
+      pattern: '^((https|http|ssh|file)://|[A-Za-z0-9_.-]+@[A-Za-z0-9.-]+:[^/])',
       maxLength: 2048,
-      description: 'https://, ssh:// or (where the plane allows it) file:// URL without credentials.',
+      description:
+        'https:// or ssh:// URL, git@host:path, or (where the plane allows it) http:// or file://. Without secrets: those are in a Credential, which ssh always takes.',
     }),
     ref: Type.Optional(GitReference),
     interval: Type.Optional(

@@ -7,7 +7,7 @@ export function sourceError(code: ReasonCode, args: Readonly<Record<string, unkn
   const kind: ErrorKind =
     code === 'FL_SOURCE_UNREACHABLE'
       ? 'unavailable'
-      : code === 'FL_SOURCE_DENIED'
+      : code === 'FL_SOURCE_DENIED' || code === 'FL_SOURCE_HOST_KEY'
         ? 'denied'
         : code === 'FL_SOURCE_LIMIT'
           ? 'too-large'
@@ -19,22 +19,31 @@ export function sourceError(code: ReasonCode, args: Readonly<Record<string, unkn
   });
 }
 
-export type GitFailure = 'denied' | 'no-ref' | 'refused' | 'stale-lock' | 'corrupt-mirror' | 'no-space' | 'unreachable';
+export type GitFailure =
+  | 'denied'
+  | 'host-key'
+  | 'no-ref'
+  | 'refused'
+  | 'stale-lock'
+  | 'corrupt-mirror'
+  | 'no-space'
+  | 'unreachable';
 
 /**
  * What git's standard error (LC_ALL=C) says about a failed fetch. Texts from git 2.31 to 2.51; what is not recognised counts
  * as unreachable and keeps its words. Pure.
  */
 export function classifyFailure(stderr: string): GitFailure {
-  // Lines of the server ("remote: …") are its own words and decide nothing.
+  // Lines of the server ("remote: …") are its own words and decide nothing; those of ssh tell what it does, not what fails.
   const own = stderr
     .split('\n')
-    .filter((line) => !line.startsWith('remote:'))
+    .filter((line) => !/^(remote|debug\d):/.test(line))
     .join('\n');
+  if (/^Host key verification failed/m.test(own)) return 'host-key';
   if (/\.lock': File exists/.test(own)) return 'stale-lock';
   if (/No space left on device/i.test(own)) return 'no-space';
   if (
-    /Authentication failed|could not read (Username|Password)|requested URL returned error: 40[13]|HTTP 40[13]|terminal prompts disabled/.test(
+    /Authentication failed|Permission denied \(|Too many authentication failures|could not read (Username|Password)|requested URL returned error: 40[13]|HTTP 40[13]|terminal prompts disabled/.test(
       own,
     )
   )
@@ -66,17 +75,31 @@ export function wordsOf(stderr: string): string {
   const lines = stderr
     .split(/[\n\r]/)
     .map((line) => printable(line, 16_384))
-    .filter((line) => line !== '' && !/^(hint:|warning:)/.test(line));
-  const own = lines.filter((line) => /^(fatal|error):/.test(line));
+    .filter((line) => line !== '' && !/^(hint:|warning:|debug\d:|OpenSSH_)/i.test(line));
+  const own = lines.filter((line) => /^(fatal|error|ssh):/i.test(line));
+  if (own.some((line) => /cannot run ssh/.test(line)))
+    return 'the plane has no ssh program; install openssh-client where it runs';
   const telling =
+    own.find((line) => /^ssh:|^ERROR:/.test(line)) ??
     own.find((line) => /fsck|hasDot|gitmodules|over limit|duplicate/i.test(line)) ??
     own[0] ??
     lines.at(-1) ??
     'git gave no reason';
   return telling
-    .replace(/^(fatal|error):\s*/, '')
+    .replace(/^(fatal|error|ssh):\s*/i, '')
     .replaceAll(/\/\/[^/@\s]+@/g, '//')
     .replaceAll(/ after \d+ ms/g, '')
     .replaceAll(/unable to access '[^']*':\s*/g, '')
     .slice(0, 300);
+}
+
+/** What ssh says of a host that it does not know, or knows otherwise. */
+export function hostKeyOf(stderr: string): { readonly key: string; readonly finding: string } {
+  const shown = /^debug1: Server host key: (\S{1,60}) (SHA256:[A-Za-z0-9+/=]{20,60})/m.exec(stderr);
+  return {
+    key: shown === null ? '(it was not shown)' : `${shown[1] ?? ''} ${shown[2] ?? ''}`,
+    finding: /REMOTE HOST IDENTIFICATION HAS CHANGED/.test(stderr)
+      ? 'lists another key for this host'
+      : 'does not list this host',
+  };
 }

@@ -1,15 +1,7 @@
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
-import { exec, FairleadError, REDACTED, type ExecResult, type Sensitive } from '#base';
-
-/** What is sent to the server of one URL and nowhere else. */
-export interface GitAuth {
-  /** The origin it is for: `https://git.example.com`. */
-  readonly origin: string;
-  /** A whole header, `Authorization: Basic …`. */
-  readonly header: Sensitive<string>;
-  /** Everything in it that must not show up in a message: user name and password, token, encoded form. */
-  readonly secrets: Sensitive<readonly string[]>;
-}
+import { exec, FairleadError, REDACTED, type ExecResult } from '#base';
+import { gitConfigText, prepareAuth, type GitAuth } from './git-auth.ts';
+import { openPrivateFile } from './private-file.ts';
 
 export interface GitOptions {
   /** An empty directory. */
@@ -29,6 +21,10 @@ export interface GitRun {
   readonly maxOutputBytes: number;
   readonly input?: string | Uint8Array;
   readonly auth?: GitAuth;
+  /** More configuration, as free of secrets as an argument. */
+  readonly config?: readonly (readonly [string, string])[];
+  /** More environment, as free of secrets as an argument. */
+  readonly env?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
 }
 
@@ -37,7 +33,7 @@ const ALLOCATION_LIMIT = '256m';
 
 /**
  * Configuration that holds whatever a repository or a machine says. Passed by environment, so it is in no argument and no
- * file; system and user configuration are not read at all.
+ * file; the system's and the user's configuration are not read at all. What is secret comes in place of the user's.
  */
 const fixedConfig: readonly (readonly [string, string])[] = [
   ['core.hooksPath', '/dev/null'],
@@ -52,6 +48,9 @@ const fixedConfig: readonly (readonly [string, string])[] = [
   ['maintenance.auto', 'false'],
   ['pack.threads', '1'],
   ['protocol.version', '2'],
+  // Nothing but what was asked for, from nobody but who was asked.
+  ['transfer.bundleURI', 'false'],
+  ['fetch.uriProtocols', ''],
   ['protocol.ext.allow', 'never'],
   ['protocol.allow', 'never'],
   ['fetch.fsckObjects', 'true'],
@@ -82,8 +81,16 @@ export class Git {
   }
 
   async run(args: readonly string[], run: GitRun): Promise<ExecResult> {
+    await using secrets = await prepareAuth(run.auth, this.#options.home);
+    await using config =
+      secrets.config.length === 0 ? undefined : await openPrivateFile(this.#options.home, gitConfigText(secrets.config));
     const result = await exec('git', args, {
-      env: this.#env(run.auth),
+      env: {
+        ...this.#env(run.config ?? []),
+        ...(config === undefined ? {} : { GIT_CONFIG_GLOBAL: config.path }),
+        ...secrets.env,
+        ...run.env,
+      },
       timeoutMs: run.timeoutMs,
       maxOutputBytes: run.maxOutputBytes,
       ...(run.input === undefined ? {} : { input: run.input }),
@@ -110,15 +117,15 @@ export class Git {
 
   /** A process that stays: its owner ends it. It ends by itself when this process does, because its input does. */
   open(args: readonly string[]): ChildProcessWithoutNullStreams {
-    return spawn('git', args, { env: this.#env(undefined), stdio: ['pipe', 'pipe', 'pipe'] });
+    return spawn('git', args, { env: this.#env([]), stdio: ['pipe', 'pipe', 'pipe'] });
   }
 
-  #env(auth: GitAuth | undefined): Record<string, string> {
+  /** Goes into the environment, which other processes of this user can read: nothing secret. */
+  #env(more: readonly (readonly [string, string])[]): Record<string, string> {
     const { home, protocols, caFile, proxy } = this.#options;
-    const config: (readonly [string, string])[] = [...fixedConfig];
+    const config: (readonly [string, string])[] = [...fixedConfig, ...more];
     if (caFile !== undefined) config.push(['http.sslCAInfo', caFile]);
     if (proxy !== undefined) config.push(['http.proxy', proxy]);
-    if (auth !== undefined) config.push([`http.${auth.origin}/.extraHeader`, auth.header.reveal()]);
     const env: Record<string, string> = {
       PATH: this.#options.path ?? process.env['PATH'] ?? '/usr/bin:/bin',
       HOME: home,

@@ -13,7 +13,7 @@ import {
 } from '#api';
 import type { Reader } from '#plane/engine';
 import { formatDuration, parseDuration } from './duration.ts';
-import type { GitAuth } from './git.ts';
+import { identityFault, normalIdentity, type GitAuth } from './git-auth.ts';
 import type { Mirror } from './mirror.ts';
 import { hasControls } from './text.ts';
 import { checkUrl, matchesSource, mayCarryCredential, shownUrl, type UrlPolicy } from './source-url.ts';
@@ -69,13 +69,14 @@ export async function look(
     const ref = formatReference(reference);
     const former = findings.at(-1);
     // What concerns the server concerns every reference.
-    if (former !== undefined && 'reason' in former && /_(UNREACHABLE|DENIED|EMPTY)$/.test(former.reason.code)) {
+    if (former !== undefined && 'reason' in former && /_(UNREACHABLE|DENIED|EMPTY|HOST_KEY)$/.test(former.reason.code)) {
       findings.push({ ref, reason: former.reason });
       continue;
     }
     try {
       const fetched = await mirror.fetch({
         url: prepared.url,
+        address: prepared.address,
         reference,
         timeoutMs: within(repository.spec.timeout ?? '60s', bounds.minTimeoutMs, bounds.maxTimeoutMs, 60_000),
         signal: context.signal,
@@ -103,8 +104,8 @@ export async function look(
 function reasonOfFailure(error: unknown, repository: GitRepository, url: URL, log: Log): UntimedReason {
   const code = codeOf(error);
   const details = error instanceof FairleadError ? error.details : {};
-  if (code === 'FL_SOURCE_DENIED') {
-    return reasonOf('FL_SOURCE_DENIED', { ...details, credential: repository.spec.credential?.name ?? '(none is given)' });
+  if (code === 'FL_SOURCE_DENIED' || code === 'FL_SOURCE_HOST_KEY') {
+    return reasonOf(code, { ...details, credential: repository.spec.credential?.name ?? '(none is given)' });
   }
   const retry = `within ${formatDuration(intervalOf(repository))}`;
   if (code === 'FL_SOURCE_UNREACHABLE') return reasonOf('FL_SOURCE_UNREACHABLE', { ...details, retry });
@@ -118,28 +119,40 @@ function reasonOfFailure(error: unknown, repository: GitRepository, url: URL, lo
 
 type Prepared =
   | { readonly refused: UntimedReason }
-  | { readonly refused?: undefined; readonly url: URL; readonly auth: GitAuth | undefined };
+  | { readonly refused?: undefined; readonly url: URL; readonly address: string; readonly auth: GitAuth | undefined };
 
 /** Everything that can be known without asking the server. */
 async function prepare(repository: GitRepository, context: LookContext): Promise<Prepared> {
   const namespace = repository.metadata.namespace ?? '';
   const checked = checkUrl(repository.spec.url, context.policy);
   if (!checked.ok) return { refused: reasonOf('FL_SOURCE_URL', { url: checked.shown, why: checked.why }) };
-  const { url } = checked;
+  const { url, address } = checked;
   const project = await context.read.get(Project, { namespace: '', name: namespace });
   if (project === undefined) return { refused: reasonOf('FL_CLAIM_PROJECT', { project: namespace }) };
   if (!(project.spec.sources ?? []).some((pattern) => matchesSource(pattern, url))) {
     return { refused: reasonOf('FL_SOURCE_FORBIDDEN', { project: namespace, url: shownUrl(url) }) };
   }
   const name = repository.spec.credential?.name;
-  if (name === undefined) return { url, auth: undefined };
+  if (name === undefined) {
+    if (url.protocol !== 'ssh:') return { url, address, auth: undefined };
+    return {
+      refused: reasonOf('FL_SOURCE_URL', {
+        url: shownUrl(url),
+        why: 'ssh takes a Credential of type ssh in spec.credential, with identity and knownHosts',
+      }),
+    };
+  }
   const credential = await context.read.get(Credential, { namespace, name });
   if (credential === undefined) return { refused: reasonOf('FL_SOURCE_NO_CREDENTIAL', { credential: name }) };
   const refuse = (why: string): Prepared => ({
     refused: reasonOf('FL_SOURCE_URL', { url: shownUrl(url), why: `the Credential ${name} ${why}` }),
   });
   if (!mayCarryCredential(url, credential.spec.hosts)) {
-    return refuse(url.protocol === 'https:' ? `may not be sent to ${url.host} (spec.hosts)` : 'is sent over https:// only');
+    return refuse(
+      url.protocol === 'https:' || url.protocol === 'ssh:'
+        ? `may not be sent to ${url.host} (spec.hosts)`
+        : 'is sent over https:// only',
+    );
   }
   let secrets: Readonly<Record<string, string>>;
   try {
@@ -149,13 +162,27 @@ async function prepare(repository: GitRepository, context: LookContext): Promise
     return refuse('cannot be decrypted by this plane; write it again');
   }
   const auth = authOf(url, credential, secrets);
-  return typeof auth === 'string' ? refuse(auth) : { url, auth };
+  return typeof auth === 'string' ? refuse(auth) : { url, address, auth };
 }
 
 function authOf(url: URL, credential: Credential, secrets: Readonly<Record<string, string>>): GitAuth | string {
   const { type } = credential.spec;
-  if (type === 'ssh') return 'is of type ssh; https:// takes basic or bearer';
   const value = (name: string): string => (Object.hasOwn(secrets, name) ? (secrets[name] ?? '') : '');
+  if (url.protocol === 'ssh:') {
+    if (type !== 'ssh') return `is of type ${type}; ssh takes one of type ssh, with identity and knownHosts`;
+    const fault = identityFault(value('identity'));
+    if (fault !== undefined) return fault;
+    const identity = normalIdentity(value('identity'));
+    // ssh names no key in its messages; a server may send back what it was sent.
+    const lines = identity.split('\n').filter((line) => line.length > 20 && !line.startsWith('-----'));
+    return {
+      type: 'ssh',
+      identity: new Sensitive(identity),
+      knownHosts: `${value('knownHosts').trim()}\n`,
+      secrets: new Sensitive(lines),
+    };
+  }
+  if (type !== 'basic' && type !== 'bearer') return `is of type ${type}; ${url.protocol}// takes basic or bearer`;
   const [words, header] =
     type === 'bearer'
       ? [[value('token')], `Authorization: Bearer ${value('token')}`]
@@ -169,5 +196,5 @@ function authOf(url: URL, credential: Credential, secrets: Readonly<Record<strin
   const encoded = header.slice(header.lastIndexOf(' ') + 1);
   // A user name such as "git" is no secret, and as one it would blot out half of every message.
   const hidden = [...words.slice(-1), encoded];
-  return { origin: url.origin, header: new Sensitive(header), secrets: new Sensitive(hidden) };
+  return { type: 'http', origin: url.origin, header: new Sensitive(header), secrets: new Sensitive(hidden) };
 }

@@ -37,7 +37,7 @@ async function main(): Promise<number> {
   try {
     const git = new Git({ home: dir, protocols: 'https:http:file' });
     mirror = new Mirror(join(dir, 'mirror.git'), git, defaultSourceLimits);
-    const found = await mirror.fetch({ url: checked.url, reference, timeoutMs: 60_000 });
+    const found = await mirror.fetch({ url: checked.url, address: checked.address, reference, timeoutMs: 60_000 });
     const snapshot = new SnapshotReader(mirror.objects, found.commit, address, defaultSourceLimits);
     process.stdout.write(
       `${found.ref} is at ${found.commit} (${new Date(found.committedAtMs).toISOString()}, ${found.author}: ${found.subject})\n`,

@@ -10,6 +10,7 @@ import { promisify } from 'node:util';
 import { Sensitive } from '#base';
 import { isRefName } from './references.ts';
 import { gitHarness } from './testing/harness.ts';
+import { spyOnProcesses } from './testing/spy.ts';
 
 const utf8 = (bytes: Uint8Array | undefined): string => Buffer.from(bytes ?? []).toString('utf8');
 
@@ -95,6 +96,7 @@ test('what the server refuses and where it is not is told apart', async () => {
   await assert.rejects(h.fetch(mirror, 'r'), { code: 'FL_SOURCE_DENIED' });
   const url = new URL(h.server.repoUrl('r'));
   const auth = (password: string) => ({
+    type: 'http' as const,
     origin: url.origin,
     header: new Sensitive(`Authorization: Basic ${Buffer.from(`bob:${password}`).toString('base64')}`),
     secrets: new Sensitive([password]),
@@ -102,7 +104,13 @@ test('what the server refuses and where it is not is told apart', async () => {
   await assert.rejects(mirror.fetch({ url, reference: undefined, timeoutMs: 20_000, auth: auth('wrong') }), {
     code: 'FL_SOURCE_DENIED',
   });
-  await mirror.fetch({ url, reference: undefined, timeoutMs: 20_000, auth: auth('hunter2-canary') });
+  const right = auth('hunter2-canary');
+  const encoded = right.header.reveal().split(' ').at(-1) ?? '';
+  const { looks, leaks } = await spyOnProcesses(['hunter2-canary', encoded], async () => {
+    for (let i = 0; i < 5; i += 1) await mirror.fetch({ url, reference: undefined, timeoutMs: 20_000, auth: right });
+  });
+  assert.deepEqual(leaks, [], 'neither arguments nor environment hold the credential');
+  assert.ok(looks > 0, 'git was seen');
   const { stdout } = await promisify(execFile)('grep', ['-rl', 'hunter2-canary', h.dir]).catch(() => ({ stdout: '' }));
   assert.equal(stdout, '', 'no file holds the credential');
   await h.server.stop();
@@ -125,7 +133,12 @@ test('a credential is not sent to another origin, and a redirect is not followed
   });
   try {
     const url = new URL(h.server.repoUrl('r'));
-    const auth = { origin: url.origin, header: new Sensitive('Authorization: Bearer t0ken'), secrets: new Sensitive(['t0ken']) };
+    const auth = {
+      type: 'http' as const,
+      origin: url.origin,
+      header: new Sensitive('Authorization: Bearer t0ken'),
+      secrets: new Sensitive(['t0ken']),
+    };
     await assert.rejects(h.mirror().fetch({ url, reference: undefined, timeoutMs: 20_000, auth }), {
       code: 'FL_SOURCE_UNREACHABLE',
     });

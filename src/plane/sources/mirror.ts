@@ -2,9 +2,10 @@ import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { codeOf, messageOf, type ExecResult } from '#base';
 import { formatReference, type GitReference } from '#api';
-import { classifyFailure, sourceError, wordsOf } from './classify.ts';
+import { classifyFailure, hostKeyOf, sourceError, wordsOf } from './classify.ts';
 import { formatDuration } from './duration.ts';
-import type { Git, GitAuth } from './git.ts';
+import type { Git } from './git.ts';
+import type { GitAuth } from './git-auth.ts';
 import { parseCommit } from './git-objects.ts';
 import { ObjectReader } from './object-reader.ts';
 import { isCommit, keptRef, mirrorRef, wantedRef } from './references.ts';
@@ -36,7 +37,10 @@ export const defaultSourceLimits: SourceLimits = {
 };
 
 export interface FetchRequest {
+  /** What messages show. */
   readonly url: URL;
+  /** What git is given; default the URL. */
+  readonly address?: string;
   readonly reference: GitReference | undefined;
   readonly auth?: GitAuth;
   readonly timeoutMs: number;
@@ -60,7 +64,7 @@ export interface FetchedCommit {
  * A bare repository that holds the last commits seen of one source, each with its tree and without history. A cache: it
  * may be deleted at any time. One operation at a time; a git process that was killed leaves no lock behind.
  *
- * Errors: `FL_SOURCE_UNREACHABLE`, `FL_SOURCE_DENIED`, `FL_SOURCE_NO_REF`, `FL_SOURCE_EMPTY`, `FL_SOURCE_REFUSED`,
+ * Errors: `FL_SOURCE_UNREACHABLE`, `FL_SOURCE_DENIED`, `FL_SOURCE_HOST_KEY`, `FL_SOURCE_NO_REF`, `FL_SOURCE_EMPTY`, `FL_SOURCE_REFUSED`,
  * `FL_SOURCE_LIMIT`, with the arguments of the reason as details.
  */
 export class Mirror {
@@ -185,7 +189,7 @@ export class Mirror {
       '--no-recurse-submodules',
       '--no-show-forced-updates',
       '--end-of-options',
-      request.url.href,
+      addressOf(request),
       `+${remote}:${local}`,
     ]);
     if (result.exitCode !== 0) throw await this.#failure(request, ref, result.stderr);
@@ -209,7 +213,7 @@ export class Mirror {
     const missing = sourceError('FL_SOURCE_NO_REF', { url: shownUrl(request.url), ref: `tag within the range ${text}` });
     const range = parseRange(text);
     if (range === undefined) throw missing;
-    const args = ['ls-remote', '--quiet', '--tags', '--refs', '--end-of-options', request.url.href];
+    const args = ['ls-remote', '--quiet', '--tags', '--refs', '--end-of-options', addressOf(request)];
     const result = await this.#talk(request, args, 'the list of tags, in bytes,');
     if (result.exitCode !== 0) throw await this.#failure(request, `semver ${text}`, result.stderr);
     const tags = result.stdout
@@ -277,6 +281,8 @@ export class Mirror {
     switch (failure) {
       case 'denied':
         return sourceError('FL_SOURCE_DENIED', { url });
+      case 'host-key':
+        return sourceError('FL_SOURCE_HOST_KEY', { host: request.url.host, ...hostKeyOf(stderr) });
       case 'refused':
         return sourceError('FL_SOURCE_REFUSED', { url, words: wordsOf(stderr) });
       case 'no-ref':
@@ -298,10 +304,14 @@ export class Mirror {
   }
 
   async #isEmpty(request: FetchRequest): Promise<boolean> {
-    const args = ['ls-remote', '--quiet', '--heads', '--tags', '--end-of-options', request.url.href];
+    const args = ['ls-remote', '--quiet', '--heads', '--tags', '--end-of-options', addressOf(request)];
     const result = await this.#talk(request, args).catch(() => undefined);
     return result !== undefined && result.exitCode === 0 && result.stdout.length === 0;
   }
+}
+
+function addressOf(request: FetchRequest): string {
+  return request.address ?? request.url.href;
 }
 
 class MirrorDamage extends Error {

@@ -7,7 +7,13 @@ export interface UrlPolicy {
 }
 
 export type CheckedUrl =
-  | { readonly ok: true; /** In normal form: what is shown, matched and handed to git. */ readonly url: URL }
+  | {
+      readonly ok: true;
+      /** In normal form: what is shown and matched. */
+      readonly url: URL;
+      /** What git is given: the same, or the short form of ssh, whose path begins in the user's home directory. */
+      readonly address: string;
+    }
   | { readonly ok: false; /** Fit to be shown: never holds user information. */ readonly shown: string; readonly why: string };
 
 /**
@@ -15,14 +21,16 @@ export type CheckedUrl =
  * the server or to a Project's globs. Pure.
  */
 export function checkUrl(text: string, policy: UrlPolicy): CheckedUrl {
+  const short = shortForm(text);
   let url: URL;
   try {
-    url = new URL(text);
+    url = new URL(short === undefined ? text : `ssh://${short.host}/${short.path}`);
   } catch {
     return { ok: false, shown: 'spec.url', why: 'it is no URL' };
   }
   const refuse = (why: string): CheckedUrl => ({ ok: false, shown: shownUrl(url), why });
-  if (url.username !== '' || url.password !== '') return refuse('it carries a credential; put that into a Credential');
+  if (url.password !== '' || (url.username !== '' && url.protocol !== 'ssh:'))
+    return refuse('it carries a credential; put that into a Credential');
   if (url.search !== '' || url.hash !== '') return refuse('it has a query or fragment');
   if (/%(?:2f|5c|0[0-9a-f]|1[0-9a-f]|7f)/i.test(url.pathname))
     return refuse('its path holds an encoded slash or control character');
@@ -36,19 +44,44 @@ export function checkUrl(text: string, policy: UrlPolicy): CheckedUrl {
       if (!policy.allowFileUrls) return refuse('file:// is not allowed on this plane');
       if (url.host !== '') return refuse('a file:// URL names no host');
       break;
-    case 'ssh:':
-      return refuse('ssh:// is not supported yet; use https:// with a Credential');
+    case 'ssh:': {
+      const why = sshFault(url);
+      if (why !== undefined) return refuse(why);
+      // What the URL standard does by itself for the schemes it knows.
+      url.hostname = url.hostname.toLowerCase();
+      if (url.port === '22') url.port = '';
+      break;
+    }
     default:
       return refuse(`${url.protocol}// is not supported`);
   }
   if (url.protocol !== 'file:' && url.hostname === '') return refuse('it names no host');
-  return { ok: true, url };
+  // The path of the normal form: dot segments must not mean another repository to the server than to a Project's globs.
+  const address = short === undefined ? url.href : `${url.username}@${url.hostname}:${url.pathname.slice(1)}`;
+  return { ok: true, url, address };
 }
 
-/** A URL as it may be shown anywhere. */
+/** `git@host:team/repo.git`, as scp and many Git hosts write it. A line that holds `://` is a URL. */
+function shortForm(text: string): { readonly host: string; readonly path: string } | undefined {
+  if (text.includes('://')) return undefined;
+  const match = /^([A-Za-z0-9_.-]+@[A-Za-z0-9.-]+):([^/:].*)$/.exec(text);
+  return match?.[1] === undefined || match[2] === undefined ? undefined : { host: match[1], path: match[2] };
+}
+
+/** Names and paths end up in arguments of ssh and in a line for the server's shell, which git quotes. */
+function sshFault(url: URL): string | undefined {
+  if (!/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$/.test(url.username)) return 'it names no user; write ssh://git@host/path';
+  if (!/^(?:[A-Za-z0-9][A-Za-z0-9.-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\])$/.test(url.hostname))
+    return 'it names no host that ssh could ask';
+  if (url.pathname.length < 2) return 'it names no repository';
+  if (/[%\\]/.test(url.pathname) || url.pathname.startsWith('/-')) return 'its path holds characters that are not used in one';
+  return undefined;
+}
+
+/** A URL as it may be shown anywhere. The user of ssh is part of the address and no secret. */
 export function shownUrl(url: URL): string {
   const shown = new URL(url);
-  shown.username = '';
+  if (url.protocol !== 'ssh:') shown.username = '';
   shown.password = '';
   shown.search = '';
   shown.hash = '';
@@ -61,8 +94,12 @@ export function isLoopback(url: URL): boolean {
 
 /** Whether a credential may be sent to this URL: to one of `hosts` (default: any), encrypted unless it stays on this machine. */
 export function mayCarryCredential(url: URL, hosts: readonly string[] | undefined): boolean {
-  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && isLoopback(url))) return false;
-  return hosts === undefined || hosts.some((host) => host.toLowerCase() === url.host || host.toLowerCase() === url.hostname);
+  const isEncrypted = url.protocol === 'https:' || url.protocol === 'ssh:';
+  if (!isEncrypted && !(url.protocol === 'http:' && isLoopback(url))) return false;
+  return (
+    hosts === undefined ||
+    hosts.some((host) => host.toLowerCase() === url.host.toLowerCase() || host.toLowerCase() === url.hostname.toLowerCase())
+  );
 }
 
 /**

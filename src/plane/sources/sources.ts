@@ -75,7 +75,7 @@ export async function createSources(options: SourcesOptions): Promise<Sources> {
   const policy: UrlPolicy = { allowFileUrls: options.allowFileUrls ?? false, allowHttp: options.allowHttp ?? false };
   const git = new Git({
     home,
-    protocols: ['https', ...(policy.allowHttp ? ['http'] : []), ...(policy.allowFileUrls ? ['file'] : [])].join(':'),
+    protocols: ['https', 'ssh', ...(policy.allowHttp ? ['http'] : []), ...(policy.allowFileUrls ? ['file'] : [])].join(':'),
     ...(options.caFile === undefined ? {} : { caFile: options.caFile }),
     ...(options.proxy === undefined ? {} : { proxy: options.proxy }),
   });
