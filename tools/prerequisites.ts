@@ -40,7 +40,8 @@ export async function preparePrerequisites(): Promise<PreparedParts> {
     say(`testbed: three control planes are ready after ${((performance.now() - started) / 1000).toFixed(1)} s`);
     return { env: { ...parts, ...shared.env }, missing, stop: () => shared.stop() };
   } catch (error) {
-    if (!(error instanceof FairleadError && error.code === 'FL_TESTBED_GO')) throw error;
+    const isGoMissing = error instanceof FairleadError && error.code.startsWith('FL_BUILD_GO_');
+    if (!isGoMissing) throw error;
     say(`missing: ${error.message}`);
     return {
       env: { ...parts, [TESTBED_MISSING_VARIABLE]: error.message },

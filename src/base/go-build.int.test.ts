@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { exec } from './exec.ts';
 import { goBuild, type GoBuildOptions } from './go-build.ts';
@@ -41,22 +41,23 @@ test('a program is built once per content, by one of those who want it', async (
   assert.equal(await says(other), 'two');
   const left = await readdir(join(options.cacheDir ?? '', 'hello'));
   assert.deepEqual(
-    left.filter((name) => name.includes('.')),
-    [],
-    'no lock and no half-built directory is left',
+    left.filter((name) => !/^[0-9a-f]{32}$/.test(name)),
+    ['build.lock'],
+    'no half-built directory is left',
   );
 });
 
-test('a lock whose owner is gone is taken over', async (t) => {
-  const options = await moduleOf(t, hello('one'));
-  const path = await goBuild(options);
-  const [, hash] = /([0-9a-f]{32})\/hello$/.exec(path) ?? [];
+test('what a killed build left is removed by the next, and only the last few builds are kept', async (t) => {
+  const options = { ...(await moduleOf(t, hello('0'))), alsoAs: ['greet'] };
   const root = join(options.cacheDir ?? '', 'hello');
-  await rm(join(root, hash ?? ''), { recursive: true });
-  const { hostname } = await import('node:os');
-  // Beyond the largest process id of Linux.
-  await writeFile(join(root, `${hash}.lock`), JSON.stringify({ pid: 2 ** 22 + 1, host: hostname() }));
-  assert.equal(await goBuild({ ...options, timeoutMs: 60_000 }), path);
+  await mkdir(join(root, 'building-abc'), { recursive: true });
+  let path = '';
+  for (let build = 0; build < 5; build += 1) {
+    await writeFile(join(options.sourceDir, 'main.go'), hello(String(build)));
+    path = await goBuild(options);
+  }
+  assert.equal((await readdir(root)).filter((name) => name !== 'build.lock').length, 4);
+  assert.equal(await says(join(dirname(path), 'greet')), '4');
 });
 
 test('a compile error is named with its place, and leaves nothing', async (t) => {
@@ -66,7 +67,7 @@ test('a compile error is named with its place, and leaves nothing', async (t) =>
     assert.match(error.message, /main\.go:3:15: undefined: nothing/);
     return true;
   });
-  assert.deepEqual(await readdir(join(options.cacheDir ?? '', 'hello')), []);
+  assert.deepEqual(await readdir(join(options.cacheDir ?? '', 'hello')), ['build.lock']);
 });
 
 test('without Go it says what is missing and how to get it', async (t) => {

@@ -1,12 +1,13 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, readdir, rename, rm, stat, unlink, utimes, writeFile } from 'node:fs/promises';
-import { homedir, hostname } from 'node:os';
+import { mkdir, mkdtemp, readFile, readdir, rename, rm, stat, symlink, utimes } from 'node:fs/promises';
+import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { systemClock } from './clock.ts';
-import { FairleadError, codeOf } from './errors.ts';
+import { FairleadError } from './errors.ts';
 import { exec } from './exec.ts';
-import { randomToken } from './ids.ts';
+import { withFileLock } from './file-lock.ts';
 import { silentLog, type Log } from './log.ts';
 
 export interface GoBuildOptions {
@@ -20,6 +21,10 @@ export interface GoBuildOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** File name of the result. */
   readonly outName: string;
+  /** Further names of the result beside it, for programs that look at what they are called. */
+  readonly alsoAs?: readonly string[];
+  /** What a build from nothing takes, for the progress: `about 7 min on 2 cores`. */
+  readonly takes?: string;
   /** One line of progress every two seconds or so. */
   readonly onProgress?: (line: string) => void;
   readonly log?: Log;
@@ -31,6 +36,8 @@ export interface GoBuildOptions {
 
 const minimumGo = { major: 1, minor: 26 };
 const keptBuilds = 4;
+const defaultTimeoutMs = 45 * 60_000;
+const scratchPrefix = 'building-';
 
 /** `$FAIRLEAD_CACHE`, else `~/.cache/fairlead`: everything below may be deleted at any time. */
 export function cacheRoot(env: Readonly<Record<string, string | undefined>> = process.env): string {
@@ -40,43 +47,45 @@ export function cacheRoot(env: Readonly<Record<string, string | undefined>> = pr
 
 /**
  * Builds a Go program once per content: `<cache>/<name>/<hash>/<outName>`, where the hash is over sources, Go version,
- * arguments and `env`. An exclusive lock lets one process build while others wait; the result appears by one rename, so
- * it is whole or absent. The last few builds are kept.
+ * arguments and `env`. A lock lets one process build while others wait; the result appears by one rename, so it is whole
+ * or absent. The last few builds are kept.
  *
- * Errors: `FL_BUILD_GO_MISSING`, `FL_BUILD_GO_OLD`, `FL_BUILD_FAILED`, `FL_BUILD_TIMEOUT`.
+ * Errors: `FL_BUILD_GO_MISSING`, `FL_BUILD_GO_OLD`, `FL_BUILD_FAILED`, `FL_BUILD_TIMEOUT`, `FL_LOCK_HELD`.
  */
 export async function goBuild(options: GoBuildOptions): Promise<string> {
+  const { name, outName, signal, alsoAs = [] } = options;
   const progress = options.onProgress ?? ((): void => undefined);
-  const version = await goVersion(options.name);
-  const hash = await hashSources(options, version);
-  const root = join(options.cacheDir ?? cacheRoot(), options.name);
-  const target = join(root, hash);
-  const result = join(target, options.outName);
+  const version = await goVersion(name);
+  const root = join(options.cacheDir ?? cacheRoot(), name);
+  const target = join(root, await hashSources(options, version));
+  const result = join(target, outName);
   if (await isThere(result)) {
     await touch(target);
     return result;
   }
   await mkdir(root, { recursive: true, mode: 0o700 });
-  const release = await acquire(join(root, `${hash}.lock`), options, progress);
-  try {
-    if (await isThere(result)) return result;
-    const scratch = join(root, `.tmp-${process.pid}-${randomToken(6)}`);
-    await mkdir(scratch, { mode: 0o700 });
+  const build = async (): Promise<void> => {
+    if (await isThere(result)) return;
+    await prune(root);
+    const scratch = await mkdtemp(join(root, scratchPrefix));
     try {
       const startedAt = systemClock.monotonic();
-      await compile(options, join(scratch, options.outName), progress);
+      await compile(options, join(scratch, outName), progress);
+      for (const other of alsoAs) await symlink(outName, join(scratch, other));
       await rename(scratch, target);
       const ms = Math.round(systemClock.monotonic() - startedAt);
-      (options.log ?? silentLog).info({ name: options.name, path: result, ms }, 'go program built');
-      progress(`built ${options.outName} in ${Math.round(ms / 1000)} s`);
+      (options.log ?? silentLog).info({ name, path: result, ms }, 'go program built');
+      progress(`built ${outName} in ${Math.round(ms / 1000)} s`);
     } finally {
       await rm(scratch, { recursive: true, force: true });
     }
-    await prune(root, hash);
-    return result;
-  } finally {
-    await release();
-  }
+  };
+  await withFileLock(join(root, 'build.lock'), build, {
+    timeoutMs: options.timeoutMs ?? defaultTimeoutMs,
+    ...(signal === undefined ? {} : { signal }),
+    onWait: (ms) => progress(`waiting for another process that builds ${outName} (${Math.round(ms / 1000)} s)`),
+  });
+  return result;
 }
 
 async function goVersion(name: string): Promise<string> {
@@ -107,7 +116,8 @@ async function goVersion(name: string): Promise<string> {
 }
 
 function callerEnv(extra: Readonly<Record<string, string>>): Record<string, string> {
-  const env: Record<string, string> = {};
+  // The Go on this machine, not one that it would fetch.
+  const env: Record<string, string> = { GOTOOLCHAIN: 'local' };
   for (const [key, value] of Object.entries(process.env)) if (value !== undefined) env[key] = value;
   return { ...env, ...extra };
 }
@@ -137,8 +147,9 @@ async function hashSources(options: GoBuildOptions, version: string): Promise<st
 }
 
 async function compile(options: GoBuildOptions, output: string, progress: (line: string) => void): Promise<void> {
-  const timeoutMs = options.timeoutMs ?? 30 * 60_000;
-  progress(`building ${options.outName} (first time only)`);
+  const timeoutMs = options.timeoutMs ?? defaultTimeoutMs;
+  const takes = options.takes === undefined ? '' : `; ${options.takes} if nothing is cached`;
+  progress(`building ${options.outName} (first time only${takes})`);
   await new Promise<void>((resolve, reject) => {
     const child = spawn('go', ['build', '-v', '-o', output, ...options.args], {
       cwd: options.sourceDir,
@@ -146,8 +157,9 @@ async function compile(options: GoBuildOptions, output: string, progress: (line:
       stdio: ['ignore', 'ignore', 'pipe'],
       detached: true,
     });
-    let packages = 0;
-    let tail = '';
+    let compiled = 0;
+    let phase = 'looking for what is compiled already';
+    const said: string[] = [];
     let failure: FairleadError | undefined;
     const startedAt = systemClock.monotonic();
     const kill = (error: FairleadError): void => {
@@ -160,7 +172,7 @@ async function compile(options: GoBuildOptions, output: string, progress: (line:
     };
     const ticker = setInterval(() => {
       const seconds = Math.round((systemClock.monotonic() - startedAt) / 1000);
-      progress(`building ${options.outName}: ${packages} packages compiled, ${seconds} s`);
+      progress(`building ${options.outName}: ${phase} (${seconds} s${takes})`);
     }, 2000);
     const timer = setTimeout(() => {
       kill(
@@ -173,10 +185,16 @@ async function compile(options: GoBuildOptions, output: string, progress: (line:
       kill(new FairleadError('FL_BUILD_CANCELLED', `building ${options.outName} was cancelled`, { kind: 'cancelled' }));
     options.signal?.addEventListener('abort', onAbort, { once: true });
     if (options.signal?.aborted) onAbort();
-    child.stderr.on('data', (chunk: Buffer) => {
-      const text = chunk.toString('utf8');
-      packages += text.split('\n').length - 1;
-      tail = (tail + text).slice(-8192);
+    // -v names each package that had to be compiled; everything else Go says is about modules, or an error.
+    createInterface({ input: child.stderr }).on('line', (line) => {
+      if (line.startsWith('go: downloading')) phase = line.slice(4);
+      else if (/^[\w.\-/~]+$/.test(line)) {
+        compiled += 1;
+        phase = `compiled ${compiled} packages, last ${line}`;
+      } else {
+        said.push(line);
+        if (said.length > 20) said.shift();
+      }
     });
     const done = (): void => {
       clearInterval(ticker);
@@ -194,9 +212,7 @@ async function compile(options: GoBuildOptions, output: string, progress: (line:
       if (failure !== undefined) reject(failure);
       else if (code === 0) resolve();
       else {
-        // Compiler errors carry a position; the rest of the tail is package names.
-        const said = tail.split('\n').filter((line) => /[:\s]/.test(line.trim()));
-        const shown = said.slice(-20).join('\n');
+        const shown = said.join('\n');
         reject(
           new FairleadError('FL_BUILD_FAILED', `go build of ${options.name} in ${options.sourceDir} failed:\n${shown}`, {
             kind: 'internal',
@@ -205,52 +221,6 @@ async function compile(options: GoBuildOptions, output: string, progress: (line:
       }
     });
   });
-}
-
-/** Takes the lock file, waiting for another builder; a lock whose owner on this host is gone is taken over. */
-async function acquire(path: string, options: GoBuildOptions, progress: (line: string) => void): Promise<() => Promise<void>> {
-  const deadline = systemClock.monotonic() + (options.timeoutMs ?? 30 * 60_000);
-  let said = 0;
-  for (;;) {
-    try {
-      await writeFile(path, JSON.stringify({ pid: process.pid, host: hostname() }), { flag: 'wx' });
-      return () => unlink(path).catch(() => undefined);
-    } catch (error) {
-      if (codeOf(error) !== 'EEXIST') throw error;
-    }
-    if (await isAbandoned(path)) {
-      await unlink(path).catch(() => undefined);
-      continue;
-    }
-    if (systemClock.monotonic() > deadline) {
-      throw new FairleadError('FL_BUILD_TIMEOUT', `another process holds ${path}; delete it if none is building`, {
-        kind: 'unavailable',
-      });
-    }
-    if (said++ % 20 === 0) progress(`waiting for another process that builds ${options.outName}`);
-    await systemClock.sleep(250, options.signal);
-  }
-}
-
-async function isAbandoned(path: string): Promise<boolean> {
-  let owner: unknown;
-  try {
-    owner = JSON.parse(await readFile(path, 'utf8'));
-  } catch {
-    // Gone, or being written this moment; a half-written lock older than a minute has no owner.
-    const age = await stat(path)
-      .then((s) => Date.now() - s.mtimeMs)
-      .catch(() => 0);
-    return age > 60_000;
-  }
-  if (typeof owner !== 'object' || owner === null || !('pid' in owner) || !('host' in owner)) return true;
-  if (owner.host !== hostname() || typeof owner.pid !== 'number') return false;
-  try {
-    process.kill(owner.pid, 0);
-    return false;
-  } catch (error) {
-    return codeOf(error) === 'ESRCH';
-  }
 }
 
 function isThere(path: string): Promise<boolean> {
@@ -265,16 +235,22 @@ async function touch(path: string): Promise<void> {
   await utimes(path, now, now).catch(() => undefined);
 }
 
-async function prune(root: string, keep: string): Promise<void> {
+/** Makes room for one more build, and removes what a killed one left. The caller holds the lock. */
+async function prune(root: string): Promise<void> {
   const builds = [];
   for (const entry of await readdir(root, { withFileTypes: true })) {
-    if (!entry.isDirectory() || entry.name.startsWith('.') || entry.name === keep) continue;
+    if (!entry.isDirectory()) continue;
     const path = join(root, entry.name);
-    const usedAt = await stat(path)
-      .then((s) => s.mtimeMs)
-      .catch(() => 0);
+    const usedAt = entry.name.startsWith(scratchPrefix)
+      ? Number.NEGATIVE_INFINITY
+      : await stat(path).then(
+          (s) => s.mtimeMs,
+          () => Number.NEGATIVE_INFINITY,
+        );
     builds.push({ path, usedAt });
   }
   builds.sort((a, b) => b.usedAt - a.usedAt);
-  for (const build of builds.slice(keptBuilds - 1)) await rm(build.path, { recursive: true, force: true });
+  for (const [index, { path, usedAt }] of builds.entries()) {
+    if (index >= keptBuilds - 1 || usedAt === Number.NEGATIVE_INFINITY) await rm(path, { recursive: true, force: true });
+  }
 }

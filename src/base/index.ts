@@ -6,6 +6,7 @@ export * from './backoff.ts';
 export * from './clock.ts';
 export * from './errors.ts';
 export * from './exec.ts';
+export * from './file-lock.ts';
 export * from './go-build.ts';
 export * from './ids.ts';
 export * from './log.ts';

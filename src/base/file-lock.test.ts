@@ -49,7 +49,7 @@ test('a failed task frees the lock, and waiting ends with the deadline or the si
       async () => {
         await assert.rejects(
           withFileLock(path, () => Promise.resolve(), { timeoutMs: 0 }),
-          { code: 'FL_TESTBED_LOCK' },
+          { code: 'FL_LOCK_HELD' },
         );
         const signal = AbortSignal.abort(new Error('enough'));
         await assert.rejects(

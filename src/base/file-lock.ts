@@ -1,5 +1,6 @@
-import { DatabaseSync } from 'node:sqlite';
-import { FairleadError, systemClock } from '#base';
+import type { DatabaseSync } from 'node:sqlite';
+import { systemClock } from './clock.ts';
+import { FairleadError } from './errors.ts';
 
 export interface FileLockOptions {
   readonly timeoutMs: number;
@@ -13,9 +14,11 @@ const REPORT_MS = 5_000;
 
 /**
  * Runs `task` while this process alone holds the lock at `path`. Node has no flock; SQLite has, and the kernel frees it
- * when the holder dies, so there is no stale lock to guess about. Errors: FL_TESTBED_LOCK when the deadline passes.
+ * when the holder dies, so there is no stale lock to guess about. Errors: FL_LOCK_HELD when the deadline passes.
  */
 export async function withFileLock<T>(path: string, task: () => Promise<T>, options: FileLockOptions): Promise<T> {
+  // Loaded here, since most of what stands on base never locks a file.
+  const { DatabaseSync } = await import('node:sqlite');
   const database = new DatabaseSync(path, { timeout: 0 });
   try {
     const started = systemClock.monotonic();
@@ -24,7 +27,7 @@ export async function withFileLock<T>(path: string, task: () => Promise<T>, opti
       const now = systemClock.monotonic();
       if (now - started > options.timeoutMs) {
         throw new FairleadError(
-          'FL_TESTBED_LOCK',
+          'FL_LOCK_HELD',
           `the lock ${path} was held by another process for ${options.timeoutMs} ms; end that process and try again`,
           { kind: 'unavailable' },
         );
