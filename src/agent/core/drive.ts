@@ -35,6 +35,8 @@ export function drive(app: AppState, context: Context): Transition {
       return driveRetiring(app, context);
     case 'forgetting':
       return forget(app, context);
+    case 'blocked':
+      return driveBlocked(app, context);
     default:
   }
   if (wanted === undefined) return { app };
@@ -54,8 +56,6 @@ export function drive(app: AppState, context: Context): Transition {
     case 'settling':
     case 'steady':
       return driveHeld(app, context);
-    case 'blocked':
-      return driveBlocked(app, context);
     default:
       return unreachable(step);
   }

@@ -20,6 +20,18 @@ const actions = [
   'report',
   'flush',
 ] as const;
+type Action = (typeof actions)[number];
+
+/** Found by the property: a removal that failed once was not tried again before the next document. */
+const failedRetirement = [
+  ...words('step change change wait change step restart wait step step wait deliver wait step report wait change step drift'),
+  ...words('step report step step step step drift report wait report change step step step drift deliver step step flush step'),
+  ...words('step restart drift deliver step step drift wait change change step step step step step'),
+];
+
+function words(text: string): Action[] {
+  return text.split(' ').flatMap((word) => actions.find((action) => action === word) ?? []);
+}
 
 test('whatever happens in whatever order, it comes to rest with exactly what was asked for', () => {
   fc.assert(
@@ -36,7 +48,7 @@ test('whatever happens in whatever order, it comes to rest with exactly what was
         expectAsWanted(world);
       },
     ),
-    { numRuns: Number(process.env['FUZZ_RUNS'] ?? 150) },
+    { numRuns: Number(process.env['FUZZ_RUNS'] ?? 150), examples: [[-806480467, failedRetirement]] },
   );
 });
 
