@@ -1,47 +1,11 @@
 import assert from 'node:assert/strict';
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { seededRng, systemClock, waitFor } from '#base';
 import { buildAgent } from './build.ts';
-import { configMap, openLab, type Lab } from './testing/harness.ts';
-
-interface AgentProcess {
-  readonly child: ChildProcess;
-  readonly errors: string[];
-  kill(signal?: NodeJS.Signals): Promise<void>;
-}
-
-async function startProcess(lab: Lab, token: string, more: readonly string[] = []): Promise<AgentProcess> {
-  const file = await buildAgent();
-  const args = [
-    '--plane',
-    lab.plane.url,
-    '--join',
-    token,
-    '--kubeconfig',
-    lab.cluster.kubeconfig,
-    '--namespace',
-    lab.agentNamespace,
-  ];
-  const child = spawn(process.execPath, [file, ...args, '--state-dir', join(lab.stateDir, 'process'), ...more], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-    env: {},
-  });
-  const errors: string[] = [];
-  child.stderr?.on('data', (chunk: Buffer) => void errors.push(chunk.toString()));
-  return {
-    child,
-    errors,
-    async kill(signal = 'SIGKILL') {
-      if (child.exitCode !== null || child.signalCode !== null) return;
-      const ended = new Promise((resolve) => child.once('exit', resolve));
-      child.kill(signal);
-      await ended;
-    },
-  };
-}
+import { startProcess } from './testing/agent-process.ts';
+import { configMap, openLab } from './testing/harness.ts';
 
 test(
   'killed again and again, at any moment: in the end exactly what was asked for, and every release said once',

@@ -41,13 +41,14 @@ export function ownerOf(planeId: string, project: string, name: string): string 
   return shortHash(planeId, project, name);
 }
 
-export function newApp(planeId: string, project: string, name: string, record?: AppRecord): AppState {
+export function newApp(planeId: string, project: string, name: string, record?: AppRecord, begun?: AppState['begun']): AppState {
   return {
     key: appKey(project, name),
     project,
     name,
     owner: ownerOf(planeId, project, name),
     ...(record === undefined ? {} : { record }),
+    ...(begun === undefined ? {} : { begun }),
     step: { at: record === undefined ? 'absent' : 'orphaned' },
     isStale: true,
     objects: new Map(),

@@ -157,6 +157,8 @@ export interface AppState {
   /** Gone from the bundle, there to stay: they remain in the inventory. */
   readonly kept: ReadonlySet<ObjectKey>;
   readonly times: { readonly fetchedAt?: string; readonly healthyAt?: string };
+  /** Corrections that an earlier process had begun: whether it made them shows when the objects are looked at. */
+  readonly begun?: ReadonlyMap<ObjectKey, Drift>;
   /** Events of the write that runs: said when it is durable. */
   readonly pendingEvents?: readonly AgentEvent[];
 }

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { newApp } from './app.ts';
-import type { AppState, Drift, PlannedObject } from './model.ts';
+import type { AppState, Drift, Outcome, PlannedObject } from './model.ts';
 import { takeOutcome } from './outcomes.ts';
-import { restore } from './reduce.ts';
+import { reduce, restore } from './reduce.ts';
 
 const object: PlannedObject = {
   key: '/ConfigMap/web/one',
@@ -14,10 +14,11 @@ const object: PlannedObject = {
   isSealed: false,
 };
 
-/** The events of an apply that makes the object, in a process that found `bundle` applied, with or without it. */
-function eventsAfter(bundle: string, isInInventory: boolean, found?: Drift): string[] {
-  const state = restore({ planeId: 'p', cluster: 'c', boot: 'b', records: [], retired: new Map(), outbox: [], gap: 0 });
-  const app: AppState = {
+const state = restore({ planeId: 'p', cluster: 'c', boot: 'b', records: [], retired: new Map(), outbox: [], gap: 0 });
+
+/** An application in the middle of applying its one object, in a process that found `bundle` applied, with or without it. */
+function applying(bundle: string, isInInventory: boolean): AppState {
+  return {
     ...newApp('p', 'default', 'web', {
       project: 'default',
       name: 'web',
@@ -42,8 +43,11 @@ function eventsAfter(bundle: string, isInInventory: boolean, found?: Drift): str
     plan: { bundle: 'sha256:b', keys: new Set([object.key]), batches: [], unresolved: [], refused: [] },
     objects: new Map([[object.key, { object, status: 'pending', health: 'progressing', attempts: 0 }]]),
   };
+}
+
+function eventsAfter(bundle: string, isInInventory: boolean, found?: Drift): string[] {
   const taken = takeOutcome(
-    app,
+    applying(bundle, isInInventory),
     {
       type: 'applied',
       results: [
@@ -64,4 +68,44 @@ test('what was deleted or edited while no process ran is told when it is put rig
   assert.deepEqual(eventsAfter('sha256:a', true, edit), [], 'a newer bundle changes what the older one held');
   assert.deepEqual(eventsAfter('sha256:a', true), [], 'another bundle was applied: this one makes it for the first time');
   assert.deepEqual(eventsAfter('sha256:b', false), [], 'it was never there');
+});
+
+test('a correction that a killed process had begun is told once, whether that process had made it or not', () => {
+  const edit: Drift = { kind: 'changed', fields: ['.data.key'], manager: 'kubectl-edit', at: '2026-01-01T00:00:00Z' };
+  const app = { ...applying('sha256:b', true), begun: new Map([[object.key, edit]]) };
+  for (const found of [undefined, edit]) {
+    const result = found === undefined ? 'unchanged' : 'configured';
+    const outcome: Outcome = {
+      type: 'applied',
+      results: [{ key: object.key, result, health: 'healthy', ...(found === undefined ? {} : { found }) }],
+    };
+    const taken = takeOutcome(app, outcome, { state, at: 1000, random: 0.5 });
+    assert.deepEqual(
+      taken.events.map((event) => [event.reason.code, event.reason.args['manager']]),
+      [['FL_DRIFT_CORRECTED', 'kubectl-edit']],
+    );
+    assert.equal(taken.app.begun?.size, 0);
+  }
+});
+
+test('an answer about what was wanted before does not pass for one about what is wanted now', () => {
+  const late: readonly { readonly busy: AppState['busy']; readonly outcome: Outcome }[] = [
+    { busy: 'fetch', outcome: { type: 'fetched' } },
+    { busy: 'plan', outcome: { type: 'planned', objects: [], unresolved: [], refused: [] } },
+    { busy: 'fetch', outcome: { type: 'failed', reason: { code: 'FL_APPLY_UNAVAILABLE', args: {}, since: '' } } },
+  ];
+  for (const { busy, outcome } of late) {
+    const before: AppState = { ...applying('sha256:a', true), ...(busy === undefined ? {} : { busy }), isStale: true };
+    const { app, events } = takeOutcome(before, outcome, { state, at: 1000, random: 0.5 });
+    const { busy: _done, ...rest } = before;
+    assert.deepEqual(app, rest, `${outcome.type}: nothing of it counts but that the command has ended`);
+    assert.deepEqual(events, []);
+    // What is wanted now is begun from its start: an empty plan of before would have pruned the object.
+    const apps = new Map([[before.key, before]]);
+    const next = reduce({ ...state, apps }, { type: 'outcome', app: before.key, outcome, at: 1000, random: 0.5 });
+    assert.deepEqual(
+      next.commands.map((command) => command.type),
+      ['fetch'],
+    );
+  }
 });

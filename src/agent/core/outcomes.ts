@@ -69,6 +69,8 @@ function takePlan(app: AppState, outcome: Extract<Outcome, { type: 'planned' }>,
   const planned: AppState = {
     ...app,
     objects,
+    // Of what is not wanted any more nothing will be learnt.
+    ...(app.begun === undefined ? {} : { begun: new Map([...app.begun].filter(([key]) => objects.has(key))) }),
     plan: {
       bundle: wanted.bundle,
       keys: new Set(objects.keys()),
@@ -123,6 +125,7 @@ function takeApplied(app: AppState, results: readonly ObjectOutcome[], context: 
   const events: Happening[] = [];
   const counts = { ...app.counts };
   const isRun = app.step.at === 'applying';
+  const begun = new Map(app.begun);
   let adoptions = 0;
   for (const result of results) {
     const found = objects.get(result.key);
@@ -142,9 +145,11 @@ function takeApplied(app: AppState, results: readonly ObjectOutcome[], context: 
     const repaired =
       wasDrift !== undefined && one.status === 'applied' ? corrected(context, one, wasDrift) : { next: one, events: [] };
     events.push(...repaired.events);
-    const missed = result.result === 'created' ? GONE : result.found;
-    if (isRun && one.status === 'pending' && missed !== undefined && isMissed(app, result.key))
+    const undone = begun.get(result.key);
+    const missed = result.result === 'created' ? GONE : (result.found ?? undone);
+    if (isRun && one.status === 'pending' && missed !== undefined && (undone !== undefined || isMissed(app, result.key)))
       events.push(...corrected(context, one, missed).events);
+    begun.delete(result.key);
     const { reason: _r, retryAt: _t, awaitsKind: _a, drift: _d, ...rest } = repaired.next;
     objects.set(result.key, {
       ...rest,
@@ -159,7 +164,7 @@ function takeApplied(app: AppState, results: readonly ObjectOutcome[], context: 
       events.push({ type: 'Normal', reason: words, object: one.object.id });
     }
   }
-  return { app: { ...app, objects, counts }, events };
+  return { app: { ...app, objects, counts, ...(app.begun === undefined ? {} : { begun }) }, events };
 }
 
 const GONE: Drift = { kind: 'deleted', fields: [], manager: '', at: '' };

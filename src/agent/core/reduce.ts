@@ -9,7 +9,9 @@ import type {
   AppRecord,
   AppState,
   Command,
+  Drift,
   Inventory,
+  ObjectKey,
   Observation,
   Reduction,
   RetiredRecord,
@@ -28,6 +30,8 @@ export interface Restored {
   readonly boot: string;
   readonly held?: { readonly document: DesiredState; readonly position: NonNullable<AgentState['position']> };
   readonly records: readonly AppRecord[];
+  /** Corrections that were under way. */
+  readonly begun?: ReadonlyMap<AppKey, ReadonlyMap<ObjectKey, Drift>>;
   readonly retired: ReadonlyMap<string, RetiredRecord>;
   readonly outbox: readonly AgentEvent[];
   readonly gap: number;
@@ -37,7 +41,8 @@ export interface Restored {
 export function restore(from: Restored): AgentState {
   const apps = new Map<AppKey, AppState>();
   for (const record of from.records) {
-    const app = newApp(from.planeId, record.project, record.name, record);
+    const begun = from.begun?.get(appKey(record.project, record.name));
+    const app = newApp(from.planeId, record.project, record.name, record, begun);
     apps.set(app.key, app);
   }
   const state: AgentState = {
@@ -286,6 +291,12 @@ function withoutAbsent(state: AgentState): AgentState {
   const apps = new Map(state.apps);
   for (const app of gone) apps.delete(app.key);
   return { ...state, apps };
+}
+
+/** Whether a correction that was made durable as begun is still to be told, or to be learnt about. */
+export function isCorrecting(state: AgentState, key: AppKey): boolean {
+  const app = state.apps.get(key);
+  return app !== undefined && (app.busy === 'apply' || (app.begun?.size ?? 0) > 0);
 }
 
 /** When the passing of time alone changes something, ms since the epoch. */

@@ -13,6 +13,8 @@ export interface ReporterOptions {
   readonly log: Log;
   readonly boot: string;
   readonly state: () => AgentState;
+  /** An event is told when it survives this process: told twice, it has the same id. */
+  readonly isDurable: (event: string) => boolean;
   /** The plane has taken these events. */
   readonly onTaken: (events: readonly string[], gap: number) => void;
 }
@@ -109,7 +111,7 @@ export class Reporter {
     this.#current = next;
     const changed = [...next].filter(([key, report]) => this.#isFull || !deepEqual(this.#told.get(key), report));
     const isGone = [...this.#told.keys()].some((key) => !next.has(key));
-    const events = state.outbox.slice(0, MAX_EVENTS);
+    const events = state.outbox.filter((event) => this.#options.isDurable(event.id)).slice(0, MAX_EVENTS);
     const rest = {
       retired: [...state.retired].map(([id, record]) => ({ id, ...record })),
       orphaned: orphans(state),

@@ -8,7 +8,7 @@ import { ignoreRulesFor } from '../apply/ignore-rules.ts';
 import { planObjects } from '../apply/plan-objects.ts';
 import { removeObjects } from '../apply/remove-objects.ts';
 import type { WantedObjects } from '../apply/wanted-objects.ts';
-import type { AgentState, AppCommand, AppKey, Command, Outcome, PlannedObject } from '../core/model.ts';
+import type { AgentState, AppCommand, AppKey, Command, Drift, ObjectKey, Outcome, PlannedObject } from '../core/model.ts';
 import { fetchContent } from '../link/fetch-content.ts';
 import type { Credentials, PlaneClient } from '../link/plane-client.ts';
 import type { AgentStore } from '../state/agent-store.ts';
@@ -119,6 +119,7 @@ export class Interpreter {
       case 'apply': {
         await this.#watchNewKinds(command.objects);
         await ensureNamespace(command.wanted, command.objects, port, signal);
+        if (command.isCorrection) await this.#noteCorrections(command, state);
         const owners = new Map([...state.apps.values()].map((app) => [app.owner, app.key]));
         const results = await applyObjects(
           { ...command, owner },
@@ -132,6 +133,22 @@ export class Interpreter {
         return { type: 'removed', results: await removeObjects({ ...command, owner }, port, signal) };
       default:
         return unreachable(command);
+    }
+  }
+
+  /** A kill between a correction and its event must not lose the event. */
+  async #noteCorrections(command: Extract<AppCommand, { type: 'apply' }>, state: AgentState): Promise<void> {
+    const objects = state.apps.get(command.app)?.objects;
+    const drifts = new Map<ObjectKey, Drift>();
+    for (const { key } of command.objects) {
+      const drift = objects?.get(key)?.correcting;
+      if (drift !== undefined) drifts.set(key, drift);
+    }
+    try {
+      await this.#options.store.setCorrecting(command.app, drifts, state.outbox);
+    } catch (error) {
+      this.#options.fail(error);
+      throw error;
     }
   }
 

@@ -3,7 +3,6 @@ import { childController, messageOf, rfc3339, supervise, type Clock, type Log, t
 import type { KubeClient, Limiter, RestMapper } from '#kube';
 import type { ClusterPort } from '../apply/cluster-port.ts';
 import { WantedObjects } from '../apply/wanted-objects.ts';
-import type { AgentState } from '../core/model.ts';
 import { restore } from '../core/reduce.ts';
 import { readFacts } from '../facts.ts';
 import { returnToPlane } from '../link/join.ts';
@@ -13,6 +12,7 @@ import { Reporter } from '../report/reporter.ts';
 import type { AgentStore, Membership } from '../state/agent-store.ts';
 import { Watcher } from '../watch/watcher.ts';
 import { KindWait } from '../watch/kind-wait.ts';
+import { Housekeeping } from './housekeeping.ts';
 import { Interpreter } from './interpreter.ts';
 import { Mailbox } from './mailbox.ts';
 
@@ -41,9 +41,6 @@ export interface SessionOptions {
   readonly log: Log;
   readonly signal: AbortSignal;
 }
-
-const OUTBOX_DELAY_MS = 3000;
-const CLEANUP_DELAY_MS = 60_000;
 
 /** The agent's life while it holds the lease, from what is durable until the signal aborts. Rejects when it must begin anew. */
 export async function runSession(options: SessionOptions): Promise<void> {
@@ -92,6 +89,7 @@ export async function runSession(options: SessionOptions): Promise<void> {
     boot,
     ...(held === undefined || options.isReadOnly ? {} : { held }),
     records: options.isReadOnly ? [] : store.records(),
+    begun: store.begun(),
     retired: store.retired(),
     outbox: events,
     gap,
@@ -118,9 +116,10 @@ export async function runSession(options: SessionOptions): Promise<void> {
     log,
     boot,
     state: () => mailbox.state,
+    isDurable: (event) => store.isDurable(event),
     onTaken: (taken, takenGap) => mailbox.post({ type: 'reported', events: taken, gap: takenGap }),
   });
-  const memory = new Housekeeping(store, clock, log, signal, fail);
+  const memory = new Housekeeping({ store, clock, log, signal, fail, onDurable: () => reporter.notice() });
   const mailbox: Mailbox = new Mailbox({
     initial,
     clock,
@@ -216,77 +215,4 @@ function noteRefusal(mailbox: Mailbox, refused: Reason | undefined): void {
     else if (refused === undefined && mailbox.state.agent.has(code))
       mailbox.post({ type: 'agentReason', code, reason: undefined });
   }
-}
-
-/** What is written without hurry: events nobody has taken yet, and the removal of content nobody needs any more. */
-class Housekeeping {
-  readonly #store: AgentStore;
-  readonly #log: Log;
-  readonly #signal: AbortSignal;
-  readonly #clock: Clock;
-  readonly #fail: (error: unknown) => void;
-  #written: string;
-  #isWaiting = false;
-  #cleaned: string | undefined;
-  #isCleaning = false;
-  #latest: AgentState | undefined;
-
-  constructor(store: AgentStore, clock: Clock, log: Log, signal: AbortSignal, fail: (error: unknown) => void) {
-    this.#store = store;
-    this.#clock = clock;
-    this.#log = log;
-    this.#signal = signal;
-    this.#fail = fail;
-    this.#written = fingerprint(store.outbox());
-  }
-
-  follow(state: AgentState): void {
-    this.#latest = state;
-    if (!this.#isWaiting && fingerprint({ events: state.outbox, gap: state.gap }) !== this.#written) {
-      this.#isWaiting = true;
-      void this.#after(OUTBOX_DELAY_MS, async () => {
-        this.#isWaiting = false;
-        await this.flush(this.#latest ?? state);
-      });
-    }
-    if (!this.#isCleaning && state.position !== undefined && this.#cleaned !== state.position.digest) {
-      this.#isCleaning = true;
-      void this.#after(CLEANUP_DELAY_MS, async () => {
-        this.#isCleaning = false;
-        await this.#clean(this.#latest ?? state);
-      });
-    }
-  }
-
-  async flush(state: AgentState): Promise<void> {
-    const outbox = { events: state.outbox, gap: state.gap };
-    const pending = [...state.apps.values()].flatMap((app) => app.pendingEvents ?? []).map((event) => event.id);
-    this.#written = fingerprint(outbox);
-    await this.#store.setOutbox(outbox, new Set(pending));
-  }
-
-  /** While a release is on its way its predecessor's content is kept. */
-  async #clean(state: AgentState): Promise<void> {
-    const isCalm = [...state.apps.values()].every(
-      (app) => app.wanted === undefined || app.step.at === 'steady' || app.step.at === 'settling',
-    );
-    if (!isCalm) return;
-    const needed = new Set((state.document?.applications ?? []).map((one) => one.bundle));
-    const dropped = await this.#store.dropContentBut(needed);
-    this.#cleaned = state.position?.digest;
-    if (dropped > 0) this.#log.debug({ dropped }, 'dropped content that no application needs any more');
-  }
-
-  async #after(ms: number, act: () => Promise<void>): Promise<void> {
-    try {
-      await this.#clock.sleep(ms, this.#signal);
-    } catch {
-      return;
-    }
-    await act().catch(this.#fail);
-  }
-}
-
-function fingerprint(outbox: { readonly events: readonly { readonly id: string }[]; readonly gap: number }): string {
-  return `${outbox.gap} ${outbox.events.map((event) => event.id).join(' ')}`;
 }

@@ -1,9 +1,10 @@
 import type { AgentEvent, Bundle, DesiredPosition, DesiredState, Envelope, KeySet } from '#api';
 import { openKeySet } from '#api';
 import { FairleadError, type Sensitive } from '#base';
-import type { AppRecord, InventoryItem, ObjectKey, RetiredRecord } from '../core/model.ts';
+import type { AppRecord, Drift, InventoryItem, ObjectKey, RetiredRecord } from '../core/model.ts';
 import { generateKeys, parseKeys, type AgentKeys } from '../link/identity.ts';
 import { readHeld } from '../link/verify.ts';
+import type { Medium } from './medium.ts';
 import type { StateStore } from './store.ts';
 
 /** What binds this agent to its plane; written once at joining, and when the key set changes. */
@@ -28,16 +29,25 @@ interface StoredRecord extends Omit<AppRecord, 'inventory'> {
 
 /**
  * The agent's memory, typed. Keys: `keys`, `membership`, `desired` (the envelope: document and floor in one), `app/…`,
- * `retired`, `event/…`, `gap`, `bundle/<digest>`, `object/<digest>`. Sealed objects are stored as they came.
+ * `retired`, `event/…`, `correcting/…`, `gap`, `bundle/<digest>`, `object/<digest>`. Sealed objects are stored as they came.
  */
 export class AgentStore {
   readonly #store: StateStore;
   /** See `Medium`. */
   readonly exclusiveUser: string | undefined;
+  /** See `Medium`. */
+  readonly writeGapMs: number;
+  /** Applications with a `correcting/…`: asked for at every change of the state. */
+  readonly #correcting: Set<string>;
+  /** Ids of the events that are stored, or about to be. */
+  readonly #events: Set<string>;
 
-  constructor(store: StateStore, exclusiveUser?: string) {
+  constructor(store: StateStore, medium: Pick<Medium, 'exclusiveUser' | 'writeGapMs'>) {
     this.#store = store;
-    this.exclusiveUser = exclusiveUser;
+    this.exclusiveUser = medium.exclusiveUser;
+    this.writeGapMs = medium.writeGapMs;
+    this.#events = new Set(store.keys('event/').map((key) => key.slice('event/'.length)));
+    this.#correcting = new Set(store.keys('correcting/').map((key) => key.slice('correcting/'.length)));
   }
 
   get stats(): StateStore['stats'] {
@@ -95,18 +105,65 @@ export class AgentStore {
 
   /**
    * Brings the stored outbox up to this one. Each event is a value of its own, because some become durable with a record:
-   * those of writes that are still under way (`pending`) are left as they are.
+   * those of writes that are still under way (`pending`) are left as they are. `corrected`: applications whose corrections
+   * are all told by these events.
    */
-  async setOutbox(outbox: Outbox, pending: ReadonlySet<string>): Promise<void> {
+  async setOutbox(outbox: Outbox, pending: ReadonlySet<string>, corrected: readonly string[]): Promise<void> {
     const changes = new Map<string, Uint8Array | undefined>();
-    const keep = new Set(outbox.events.map((event) => `event/${event.id}`));
-    for (const key of this.#store.keys('event/')) if (!keep.has(key) && !pending.has(key.slice(6))) changes.set(key, undefined);
+    for (const app of corrected) {
+      changes.set(`correcting/${app}`, undefined);
+      this.#correcting.delete(app);
+    }
+    const keep = new Set(outbox.events.map((event) => event.id));
+    for (const id of this.#events) {
+      if (keep.has(id) || pending.has(id)) continue;
+      changes.set(`event/${id}`, undefined);
+      this.#events.delete(id);
+    }
     for (const event of outbox.events) {
-      if (this.#store.get(`event/${event.id}`) === undefined)
-        changes.set(`event/${event.id}`, Buffer.from(JSON.stringify(event)));
+      if (this.isDurable(event.id)) continue;
+      changes.set(`event/${event.id}`, Buffer.from(JSON.stringify(event)));
+      this.#events.add(event.id);
     }
     if (this.gap() !== outbox.gap) changes.set('gap', Buffer.from(JSON.stringify(outbox.gap)));
     await this.#store.commit(changes);
+  }
+
+  /** How many events are stored, or about to be. */
+  get eventCount(): number {
+    return this.#events.size;
+  }
+
+  /** Whether this event survives the process. */
+  isDurable(event: string): boolean {
+    return this.#store.get(`event/${event}`) !== undefined;
+  }
+
+  /**
+   * What is about to be put back: durable before it is, so that a process that follows can tell of it. It takes the place of
+   * the corrections before, so what `events` tell of those becomes durable with it.
+   */
+  async setCorrecting(app: string, drifts: ReadonlyMap<ObjectKey, Drift>, events: readonly AgentEvent[]): Promise<void> {
+    const untold = events.filter((event) => !this.isDurable(event.id));
+    this.#correcting.add(app);
+    for (const event of untold) this.#events.add(event.id);
+    await this.#put({
+      [`correcting/${app}`]: [...drifts],
+      ...Object.fromEntries(untold.map((event) => [`event/${event.id}`, event])),
+    });
+  }
+
+  correcting(): ReadonlySet<string> {
+    return this.#correcting;
+  }
+
+  begun(): Map<string, ReadonlyMap<ObjectKey, Drift>> {
+    return new Map(
+      [...this.#correcting].map((app) => {
+        const stored = (this.#json(`correcting/${app}`) ?? []) as readonly (readonly [ObjectKey, Drift])[];
+        return [app, new Map(stored)];
+      }),
+    );
   }
 
   gap(): number {
@@ -124,6 +181,7 @@ export class AgentStore {
       record === undefined
         ? undefined
         : { ...record, inventory: [...record.inventory].map(([id, { version }]) => [id, version]) };
+    for (const event of also.events ?? []) this.#events.add(event.id);
     await this.#put({
       [`app/${app}`]: stored,
       ...(also.retired === undefined ? {} : { retired: Object.fromEntries(also.retired) }),

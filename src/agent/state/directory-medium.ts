@@ -1,5 +1,6 @@
 import { mkdir, open, readdir, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { codeOf, FairleadError, shortHash } from '#base';
 import type { Medium } from './medium.ts';
@@ -21,6 +22,7 @@ export async function openDirectoryMedium(directory: string): Promise<Medium> {
     title: `directory ${directory}`,
     // A copy of the directory, here or elsewhere, is another user.
     exclusiveUser: `${hostname()}-${shortHash(hostname(), await realpath(directory), String((await stat(directory)).ino))}`,
+    writeGapMs: 50,
     maxSegmentBytes: 32 * 1024 * 1024,
     async readPointer() {
       return await readIfThere(join(directory, POINTER));
@@ -79,7 +81,7 @@ async function lock(directory: string): Promise<void> {
   for (let attempt = 0; attempt < 3; attempt += 1) {
     try {
       const file = await open(path, 'wx', 0o600);
-      await file.writeFile(JSON.stringify({ pid: process.pid, host: hostname() }));
+      await file.writeFile(JSON.stringify({ pid: process.pid, host: hostname(), started: startOf(process.pid) }));
       await file.close();
       heldHere.add(path);
       return;
@@ -99,24 +101,46 @@ async function lock(directory: string): Promise<void> {
   throw new FairleadError('FL_STATE_LOCKED', `cannot lock ${directory}: another process keeps taking it`, { kind: 'conflict' });
 }
 
-async function ownerOf(path: string): Promise<{ readonly pid: number; readonly host: string } | undefined> {
+interface LockOwner {
+  readonly pid: number;
+  readonly host: string;
+  /** See `startOf`. */
+  readonly started: string | undefined;
+}
+
+async function ownerOf(path: string): Promise<LockOwner | undefined> {
   try {
     const value: unknown = JSON.parse((await readFile(path)).toString('utf8'));
     if (typeof value !== 'object' || value === null || !('pid' in value) || !('host' in value)) return undefined;
-    return typeof value.pid === 'number' && typeof value.host === 'string' ? { pid: value.pid, host: value.host } : undefined;
+    if (typeof value.pid !== 'number' || typeof value.host !== 'string') return undefined;
+    const started = 'started' in value && typeof value.started === 'string' ? value.started : undefined;
+    return { pid: value.pid, host: value.host, started };
   } catch {
     return undefined;
   }
 }
 
 /** A lock of another host (a moved volume), or of an earlier process with our own id (1 in every container), is left over. */
-function isAlive(owner: { readonly pid: number; readonly host: string }, path: string): boolean {
+function isAlive(owner: LockOwner, path: string): boolean {
   if (owner.host !== hostname()) return false;
   if (owner.pid === process.pid) return heldHere.has(path);
   try {
     process.kill(owner.pid, 0);
-    return true;
+    // After a kill its id may have gone to another process.
+    return owner.started === undefined || owner.started === (startOf(owner.pid) ?? owner.started);
   } catch (error) {
     return codeOf(error) !== 'ESRCH';
+  }
+}
+
+/** What tells a process from another one with its id: which boot of the machine, and when in it. Undefined where there is no /proc. */
+function startOf(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    // After the name, which may hold anything but ends with the last bracket: field 22 of proc(5).
+    const ticks = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+    return `${readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()} ${ticks ?? ''}`;
+  } catch {
+    return undefined;
   }
 }

@@ -10,6 +10,8 @@ export interface Medium {
    * and need not wait for its lease to run out.
    */
   readonly exclusiveUser?: string;
+  /** Events that come one after another become durable together, in writes this far apart at least. */
+  readonly writeGapMs: number;
   /** Largest segment, bytes. */
   readonly maxSegmentBytes: number;
   /** The pointer's bytes, or undefined when nothing was ever written. Remembers which version it read. */

@@ -17,7 +17,7 @@ export async function openMedium(place: StatePlace, client: KubeClient): Promise
 export async function openState(place: StatePlace, client: KubeClient): Promise<AgentStore> {
   const medium = await openMedium(place, client);
   try {
-    return new AgentStore(await openStore({ medium }), medium.exclusiveUser);
+    return new AgentStore(await openStore({ medium }), medium);
   } catch (error) {
     await medium.close();
     throw error;

@@ -66,6 +66,7 @@ export function openSecretMedium(options: SecretMediumOptions): Promise<Medium> 
 
   return Promise.resolve({
     title: `Secrets ${namespace}/${name}*`,
+    writeGapMs: 1000,
     maxSegmentBytes: MAX_SEGMENT_BYTES,
     async readPointer() {
       const found = await read(name);

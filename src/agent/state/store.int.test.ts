@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { newUid, seededRng, silentLog } from '#base';
@@ -29,6 +29,17 @@ const media: Readonly<Record<string, (name: string) => Promise<Medium>>> = {
 const text = (store: StateStore, key: string): string | undefined => store.get(key)?.toString('utf8');
 const put = (values: Readonly<Record<string, string | Uint8Array | undefined>>): Map<string, Uint8Array | undefined> =>
   new Map(Object.entries(values).map(([key, value]) => [key, typeof value === 'string' ? Buffer.from(value) : value]));
+
+test('a lock is in use while its process lives; one whose id another process has now is left over', async () => {
+  const directory = join(scratch, `lock-${newUid()}`);
+  await (await openDirectoryMedium(directory)).close();
+  const lock = (started: string | undefined): void =>
+    writeFileSync(join(directory, 'lock.json'), JSON.stringify({ pid: process.ppid, host: hostname(), started }));
+  lock(undefined);
+  await assert.rejects(openDirectoryMedium(directory), { code: 'FL_STATE_LOCKED' });
+  lock('an earlier boot');
+  await (await openDirectoryMedium(directory)).close();
+});
 
 for (const [kind, open] of Object.entries(media)) {
   test(`${kind}: what was committed is there after opening it again, and what was removed is not`, async () => {
