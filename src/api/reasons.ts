@@ -107,6 +107,12 @@ export const reasons = {
     says: '{file} is {what}, which is not read',
     next: 'put an ordinary file there, or move it out of the path of the Application; clusters keep the last release',
   },
+  FL_SOURCE_UNVERIFIED: {
+    area: 'source',
+    actor: 'application owner',
+    says: 'commit {commit} ({ref} of {url}) is not accepted: {why}',
+    next: 'sign it with a key that spec.verify names and push again, or add the key there; what is delivered stays',
+  },
   FL_SOURCE_PENDING: { area: 'source', actor: 'nobody: it resolves itself', says: 'waiting for the first look at {source}' },
   FL_SOURCE_MISSING: {
     area: 'source',

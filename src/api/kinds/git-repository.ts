@@ -1,4 +1,5 @@
 import { Type, type Static } from 'typebox';
+import { shortHash } from '#base';
 import { Conditions, defineKind, LocalReference, StoredReason, type ObjectOf, type Violation } from '../define-kind.ts';
 import { ageColumn, readyColumns } from './columns.ts';
 
@@ -16,6 +17,44 @@ export const GitReference = Type.Object(
 );
 export type GitReference = Static<typeof GitReference>;
 
+/** Whose commits or tags are accepted. */
+export const SignaturePolicy = Type.Object(
+  {
+    mode: Type.Optional(
+      Type.Enum(['Commit', 'Tag'], {
+        default: 'Commit',
+        description:
+          'Commit: the commit that is delivered must be signed. Tag: the tag that led to it, by ref.tag or ref.semver.',
+      }),
+    ),
+    allowedSigners: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 262_144,
+        description: 'Lines of an allowed signers file of ssh-keygen(1): principal, options, public key.',
+      }),
+    ),
+    gpgKeys: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 1_048_576, description: 'Armored OpenPGP public keys, one after the other.' }),
+    ),
+  },
+  {
+    description:
+      'Accept only what one of these keys has signed. Anything else becomes no Snapshot and therefore no Release; what is delivered stays.',
+  },
+);
+export type SignaturePolicy = Static<typeof SignaturePolicy>;
+
+/** Changes when anything does that a former verdict rested on. */
+export function policyId(policy: SignaturePolicy): string {
+  return shortHash(JSON.stringify([policy.mode ?? 'Commit', policy.allowedSigners ?? '', policy.gpgKeys ?? '']));
+}
+
+/** Whether a Snapshot may be used under the policy that a repository has now. */
+export function isAccepted(snapshot: Snapshot, policy: SignaturePolicy | undefined): boolean {
+  return policy === undefined || snapshot.signature?.policy === policyId(policy);
+}
+
 /** A Snapshot: the source at one commit. */
 export const Snapshot = Type.Object({
   commit: Type.String({ description: 'Commit id.' }),
@@ -24,6 +63,15 @@ export const Snapshot = Type.Object({
   author: Type.Optional(Type.String({ description: 'Author name.' })),
   subject: Type.Optional(Type.String({ description: 'First line of the commit message.' })),
   fetchedAt: Type.String({ format: 'date-time', description: 'When the plane first had it.' }),
+  signature: Type.Optional(
+    Type.Object(
+      {
+        signer: Type.String({ description: 'Who signed, by the names that spec.verify gives.' }),
+        policy: Type.String({ description: 'Hash of the spec.verify it was checked against.' }),
+      },
+      { description: 'Present when spec.verify was fulfilled.' },
+    ),
+  ),
 });
 export type Snapshot = Static<typeof Snapshot>;
 
@@ -40,6 +88,11 @@ export function checkReference(ref: unknown, field: string): Violation[] {
   return given.length > 1
     ? [{ field, reason: 'FieldValueInvalid', message: `takes one of branch, tag, semver, commit; it has ${given.join(' and ')}` }]
     : [];
+}
+
+function checkSignaturePolicy(policy: SignaturePolicy | undefined): Violation[] {
+  if (policy === undefined || policy.allowedSigners !== undefined || policy.gpgKeys !== undefined) return [];
+  return [{ field: 'spec.verify', reason: 'FieldValueRequired', message: 'takes allowedSigners, gpgKeys or both' }];
 }
 
 export const GitRepository = defineKind({
@@ -68,6 +121,7 @@ export const GitRepository = defineKind({
       Type.String({ pattern: '^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$', default: '60s', description: 'Limit for one fetch.' }),
     ),
     credential: Type.Optional(LocalReference),
+    verify: Type.Optional(SignaturePolicy),
     suspend: Type.Optional(Type.Boolean({ description: 'While true the repository is not read; what is delivered stays.' })),
   }),
   status: Type.Object({
@@ -112,7 +166,7 @@ export const GitRepository = defineKind({
     },
     ageColumn,
   ],
-  rules: [(o) => checkReference(o.spec.ref, 'spec.ref')],
+  rules: [(o) => checkReference(o.spec.ref, 'spec.ref'), (o) => checkSignaturePolicy(o.spec.verify)],
   example: `apiVersion: fairlead.dev/v1alpha1
 kind: GitRepository
 metadata: {name: fleet, namespace: default}

@@ -6,6 +6,7 @@ import {
   formatKey,
   formatReference,
   GitRepository,
+  isAccepted,
   isReasonCode,
   keyOf,
   parseKey,
@@ -428,7 +429,10 @@ function snapshotFor(
   const entry = isOwn ? repository.status : repository.status?.refs?.find((one) => one.ref === formatReference(ref));
   const reason = entry?.reason;
   const known = reason !== undefined && isReasonCode(reason.code) ? reasonOf(reason.code, reason.args) : undefined;
-  return { snapshot: entry?.snapshot, reason: known };
+  // Until the next look has checked it against the policy of now, it is as if it had not been fetched.
+  const snapshot =
+    entry?.snapshot !== undefined && isAccepted(entry.snapshot, repository.spec.verify) ? entry.snapshot : undefined;
+  return { snapshot, reason: known };
 }
 
 function targetingReason(targeting: Targeting, project: string): UntimedReason | undefined {

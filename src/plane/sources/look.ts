@@ -4,6 +4,7 @@ import {
   Credential,
   formatReference,
   isReasonCode,
+  policyId,
   Project,
   reasonOf,
   type GitReference,
@@ -14,8 +15,9 @@ import {
 import type { Reader } from '#plane/engine';
 import { formatDuration, parseDuration } from './duration.ts';
 import { identityFault, normalIdentity, type GitAuth } from './git-auth.ts';
-import type { Mirror } from './mirror.ts';
+import type { FetchedCommit, Mirror } from './mirror.ts';
 import { hasControls } from './text.ts';
+import type { Verifier } from './verify.ts';
 import { checkUrl, matchesSource, mayCarryCredential, shownUrl, type UrlPolicy } from './source-url.ts';
 
 /** Secrets of a Credential in clear, by name. */
@@ -30,6 +32,7 @@ export interface LookContext {
   readonly signal: AbortSignal;
   readonly policy: UrlPolicy;
   readonly decrypt: Decrypt;
+  readonly verifier: Verifier;
 }
 
 /** What one reference was found at, or why not. */
@@ -82,9 +85,15 @@ export async function look(
         signal: context.signal,
         ...(prepared.auth === undefined ? {} : { auth: prepared.auth }),
       });
+      const verified = await verify(repository, mirror, fetched, prepared.url, context);
+      if (verified !== undefined && 'reason' in verified) {
+        findings.push({ ref, reason: verified.reason });
+        continue;
+      }
       findings.push({
         ref,
         snapshot: {
+          ...(verified === undefined ? {} : { signature: verified }),
           commit: fetched.commit,
           ref: fetched.ref,
           committedAt: rfc3339(fetched.committedAtMs),
@@ -99,6 +108,26 @@ export async function look(
     }
   }
   return findings;
+}
+
+async function verify(
+  repository: GitRepository,
+  mirror: Mirror,
+  fetched: FetchedCommit,
+  url: URL,
+  context: LookContext,
+): Promise<Snapshot['signature'] | { readonly reason: UntimedReason }> {
+  const policy = repository.spec.verify;
+  if (policy === undefined) return undefined;
+  const { commit, tag, ref } = fetched;
+  const { signal } = context;
+  const verdict = await context.verifier.verify(
+    { gitDir: mirror.dir, commit, signal, ...(tag === undefined ? {} : { tag }) },
+    policy,
+  );
+  if ('signer' in verdict) return { signer: verdict.signer, policy: policyId(policy) };
+  const args = { commit: commit.slice(0, 12), ref, url: shownUrl(url), why: verdict.why };
+  return { reason: reasonOf('FL_SOURCE_UNVERIFIED', args) };
 }
 
 function reasonOfFailure(error: unknown, repository: GitRepository, url: URL, log: Log): UntimedReason {

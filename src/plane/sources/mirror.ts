@@ -55,6 +55,8 @@ export interface FetchedCommit {
   readonly commit: string;
   /** `branch main`, `semver ^1.0 (v1.2.3)`. */
   readonly ref: string;
+  /** The tag object that led to it. */
+  readonly tag?: { readonly oid: string; readonly name: string };
   readonly committedAtMs: number;
   readonly author: string;
   readonly subject: string;
@@ -196,7 +198,9 @@ export class Mirror {
     const found = await this.#describe(local, ref);
     // A tag may name a tree or a blob.
     if (found === undefined) throw sourceError('FL_SOURCE_NO_REF', { url: shownUrl(request.url), ref: `commit at ${ref}` });
-    return found;
+    if (!remote.startsWith('refs/tags/')) return found;
+    const [object] = await this.objects.check([local]);
+    return object?.type === 'tag' ? { ...found, tag: { oid: object.oid, name: remote.slice('refs/tags/'.length) } } : found;
   }
 
   /** The commit that `rev` is or points at, if it is here. */

@@ -1,12 +1,21 @@
 import { isDeepStrictEqual } from 'node:util';
 import { rfc3339 } from '#base';
-import { formatReference, reasonOf, say, type Condition, type GitRepository, type Snapshot, type UntimedReason } from '#api';
+import {
+  formatReference,
+  isAccepted,
+  reasonOf,
+  say,
+  type Condition,
+  type GitRepository,
+  type Snapshot,
+  type UntimedReason,
+} from '#api';
 import type { Finding } from './look.ts';
 
 export type RepositoryStatus = NonNullable<GitRepository['status']>;
 
 /**
- * The status after a look. The last Snapshot stays whatever happens now; `fetchedAt` and transition times stay while what
+ * The status after a look. The last Snapshot stays whatever happens now, unless spec.verify says otherwise; `fetchedAt` and transition times stay while what
  * they are about does, so that a look that finds nothing new gives an equal status. Pure.
  */
 export function statusAfter(repository: GitRepository, findings: readonly Finding[], nowMs: number): RepositoryStatus {
@@ -14,7 +23,11 @@ export function statusAfter(repository: GitRepository, findings: readonly Findin
   const now = rfc3339(nowMs);
   const ownRef = formatReference(repository.spec.ref);
   const own = findings.find((finding) => finding.ref === ownRef);
-  const snapshot = snapshotAfter(former.snapshot, own);
+  const { verify } = repository.spec;
+  // What another policy let in is not what this one lets in.
+  const held = (before: Snapshot | undefined): Snapshot | undefined =>
+    before !== undefined && isAccepted(before, verify) ? before : undefined;
+  const snapshot = snapshotAfter(held(former.snapshot), own);
   const verdict: UntimedReason =
     own !== undefined && 'reason' in own
       ? own.reason
@@ -24,10 +37,10 @@ export function statusAfter(repository: GitRepository, findings: readonly Findin
     .filter((finding) => finding.ref !== ownRef)
     .map((finding) => {
       const before = former.refs?.find((entry) => entry.ref === finding.ref);
-      const held = snapshotAfter(before?.snapshot, finding);
+      const kept = snapshotAfter(held(before?.snapshot), finding);
       return {
         ref: finding.ref,
-        ...(held === undefined ? {} : { snapshot: held }),
+        ...(kept === undefined ? {} : { snapshot: kept }),
         ...('reason' in finding ? { reason: timed(finding.reason, before?.reason, now) } : {}),
       };
     });
@@ -42,7 +55,11 @@ export function statusAfter(repository: GitRepository, findings: readonly Findin
 
 function snapshotAfter(former: Snapshot | undefined, finding: Finding | undefined): Snapshot | undefined {
   if (finding === undefined || 'reason' in finding) return former;
-  const isSame = former !== undefined && former.commit === finding.snapshot.commit && former.ref === finding.snapshot.ref;
+  const isSame =
+    former !== undefined &&
+    former.commit === finding.snapshot.commit &&
+    former.ref === finding.snapshot.ref &&
+    isDeepStrictEqual(former.signature, finding.snapshot.signature);
   return isSame ? former : finding.snapshot;
 }
 

@@ -25,6 +25,7 @@ import { defaultSourceLimits, Mirror, type SourceLimits } from './mirror.ts';
 import { statusAfter } from './repository-status.ts';
 import { SnapshotReader, type Snapshot } from './snapshot-reader.ts';
 import type { UrlPolicy } from './source-url.ts';
+import { Verifier } from './verify.ts';
 
 export interface SourcesOptions extends Partial<UrlPolicy> {
   /** The plane's data directory; mirrors are below `sources/`. */
@@ -71,6 +72,8 @@ const maxReferences = 100;
 export async function createSources(options: SourcesOptions): Promise<Sources> {
   const root = join(options.dataDir, 'sources');
   const home = join(root, 'home');
+  // Nothing in it is worth keeping, and a new start may have other keys.
+  await rm(home, { recursive: true, force: true });
   await mkdir(home, { recursive: true, mode: 0o700 });
   const policy: UrlPolicy = { allowFileUrls: options.allowFileUrls ?? false, allowHttp: options.allowHttp ?? false };
   const git = new Git({
@@ -79,7 +82,7 @@ export async function createSources(options: SourcesOptions): Promise<Sources> {
     ...(options.caFile === undefined ? {} : { caFile: options.caFile }),
     ...(options.proxy === undefined ? {} : { proxy: options.proxy }),
   });
-  return new SourcesController(options, root, policy, git);
+  return new SourcesController(options, root, policy, git, new Verifier(git, home));
 }
 
 class SourcesController implements Sources {
@@ -88,6 +91,7 @@ class SourcesController implements Sources {
   readonly #root: string;
   readonly #policy: UrlPolicy;
   readonly #git: Git;
+  readonly #verifier: Verifier;
   readonly #limits: SourceLimits;
   readonly #memory = new Map<string, Memory>();
   readonly #mirrors = new Map<string, Mirror>();
@@ -95,11 +99,12 @@ class SourcesController implements Sources {
   readonly #readers = new Map<string, Snapshot>();
   #wake: (key: string) => void = () => undefined;
 
-  constructor(options: SourcesOptions, root: string, policy: UrlPolicy, git: Git) {
+  constructor(options: SourcesOptions, root: string, policy: UrlPolicy, git: Git, verifier: Verifier) {
     this.#options = options;
     this.#root = root;
     this.#policy = policy;
     this.#git = git;
+    this.#verifier = verifier;
     this.#limits = { ...defaultSourceLimits, ...options.limits };
     this.controller = {
       name: 'sources',
@@ -167,6 +172,7 @@ class SourcesController implements Sources {
       log: this.#options.log,
       policy: this.#policy,
       decrypt: this.#options.decrypt,
+      verifier: this.#verifier,
     });
     return must(finding, 'a look at one reference finds one thing');
   }
@@ -244,6 +250,7 @@ class SourcesController implements Sources {
       log: this.#options.log,
       policy: this.#policy,
       decrypt: this.#options.decrypt,
+      verifier: this.#verifier,
     });
     const interval = intervalOf(repository);
     const isUnreachable = findings.some((finding) => 'reason' in finding && finding.reason.code === 'FL_SOURCE_UNREACHABLE');

@@ -12,6 +12,7 @@ import { look, type Finding } from './look.ts';
 import { defaultSourceLimits, Mirror } from './mirror.ts';
 import { gitHarness, type GitHarness } from './testing/harness.ts';
 import { spyOnProcesses } from './testing/spy.ts';
+import { Verifier } from './verify.ts';
 
 const skip = sshdMissing();
 const stack = new AsyncDisposableStack();
@@ -78,6 +79,7 @@ async function lookAt(given: Given): Promise<Finding> {
       log: silentLog,
       signal: new AbortController().signal,
       policy: { allowFileUrls: false, allowHttp: false },
+      verifier: new Verifier(git, h.dir),
       decrypt: () => new Sensitive({ identity: given.identity ?? ssh.identity, knownHosts: given.knownHosts ?? ssh.knownHosts }),
     });
     assert.ok(finding !== undefined);
