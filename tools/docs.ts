@@ -5,6 +5,7 @@
 import { globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { reasonAreas, reasons, servedKinds, type Kind, type ReasonArea } from '#api';
+import { agentOptionTable, type AgentOption } from '#agent';
 import { buildProgram } from '#cli';
 
 const root = join(import.meta.dirname, '..');
@@ -138,6 +139,13 @@ function cliPage(): string {
       ...command.registeredArguments.map((argument) => (argument.required ? `<${argument.name()}>` : `[${argument.name()}]`)),
     ].join(' ');
     lines.push('', `## fairlead ${usage}`, '', `${command.description()}.`);
+    if (command.name() === 'agent') {
+      lines.push('', '| option | variable | meaning | default |', '|---|---|---|---|');
+      for (const { name, value, env, says, fallback } of agentOptionTable as readonly AgentOption[])
+        lines.push(
+          `| \`--${name} <${value}>\` | \`${env}\` | ${escape(says)} | ${fallback === undefined ? '' : `\`${fallback}\``} |`,
+        );
+    }
     if (command.options.length > 0) {
       lines.push('', '| option | meaning | default |', '|---|---|---|');
       for (const option of command.options) {

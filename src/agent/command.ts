@@ -1,6 +1,6 @@
-import { parseArgs } from 'node:util';
 import { FairleadError, jsonLog, messageOf, systemClock, type LogLevel } from '#base';
 import { inClusterAccess, loadDefaultKubeconfig, loadKubeconfig, type ClusterAccess } from '#kube';
+import { agentHelp, joinTokenOf, readAgentOptions, usage, type AgentOptionValues } from './options.ts';
 import { runAgent } from './run-agent.ts';
 import type { StatePlace } from './state/open-state.ts';
 
@@ -14,59 +14,26 @@ export interface AgentIo {
 
 export const AGENT_VERSION = '0.1.0';
 
-const options = {
-  plane: { type: 'string' },
-  join: { type: 'string' },
-  kubeconfig: { type: 'string' },
-  context: { type: 'string' },
-  'state-dir': { type: 'string' },
-  'state-secret': { type: 'string', default: 'fairlead-state' },
-  namespace: { type: 'string' },
-  'watch-namespaces': { type: 'string' },
-  'lease-duration': { type: 'string', default: '60' },
-  'log-level': { type: 'string', default: 'info' },
-  help: { type: 'boolean', short: 'h', default: false },
-} as const;
-
-const HELP = `Usage: fairlead agent [options]
-
-The process in a cluster: fetches what it should hold, applies it, keeps it so, and reports.
-
-  --plane <url>               address of the plane (https); needed to join, later it is known
-  --join <token>              join token as printed by fairlead enroll; needed once
-                              (or FAIRLEAD_JOIN_TOKEN)
-  --kubeconfig <file>         access to the cluster's API server; "in-cluster" for the pod's own
-                              (default: in-cluster in a pod, else as kubectl finds it)
-  --context <name>            context of the kubeconfig
-  --state-dir <dir>           keep the state in this directory (default: Secrets in the agent's namespace)
-  --state-secret <name>       name of those Secrets (default: fairlead-state)
-  --namespace <name>          the agent's own namespace (default: the pod's, else fairlead-system)
-  --watch-namespaces <a,b>    watch only these namespaces, where the agent may not watch the cluster
-  --lease-duration <seconds>  how long another process waits to take over from one that died (5 to 600; default: 60)
-  --log-level <level>         debug, info, warn or error (default: info)
-`;
-
 /** `fairlead agent …`. Runs until SIGTERM or SIGINT (or `io.signal`); the exit code: 0 stopped, 1 something a person must correct, 2 usage. */
 export async function runAgentCommand(args: readonly string[], io: AgentIo): Promise<number> {
-  let values: ReturnType<typeof parseArgs<{ options: typeof options }>>['values'];
+  let values: AgentOptionValues;
+  let level: LogLevel;
+  let leaseDurationSeconds: number;
+  let joinToken: string | undefined;
   try {
-    ({ values } = parseArgs({ args: [...args], options, strict: true, allowPositionals: false }));
+    const given = readAgentOptions(args, io.env);
+    if (given === 'help') {
+      io.out(agentHelp());
+      return 0;
+    }
+    values = given;
+    level = levelOf(values['log-level'] ?? '');
+    leaseDurationSeconds = Number(values['lease-duration']);
+    if (!Number.isInteger(leaseDurationSeconds) || leaseDurationSeconds < 5 || leaseDurationSeconds > 600)
+      throw usage(`--lease-duration ${values['lease-duration'] ?? ''} is not a number of seconds from 5 to 600`);
+    joinToken = joinTokenOf(values);
   } catch (error) {
-    io.err(`${messageOf(error)}\n${HELP}`);
-    return 2;
-  }
-  if (values.help) {
-    io.out(HELP);
-    return 0;
-  }
-  const level = values['log-level'];
-  if (!isLevel(level)) {
-    io.err(`--log-level ${level} is not debug, info, warn or error\n`);
-    return 2;
-  }
-  const leaseDurationSeconds = Number(values['lease-duration']);
-  if (!Number.isInteger(leaseDurationSeconds) || leaseDurationSeconds < 5 || leaseDurationSeconds > 600) {
-    io.err(`--lease-duration ${values['lease-duration']} is not a number of seconds from 5 to 600\n`);
+    io.err(`fairlead agent: ${messageOf(error)}; fairlead agent --help lists the options\n`);
     return 2;
   }
   const controller = new AbortController();
@@ -78,10 +45,9 @@ export async function runAgentCommand(args: readonly string[], io: AgentIo): Pro
   try {
     const { access, isInCluster } = await accessFor(values.kubeconfig, values.context, io);
     const namespace = values.namespace ?? (isInCluster ? access.namespace : 'fairlead-system');
-    const joinToken = values.join ?? io.env['FAIRLEAD_JOIN_TOKEN'];
     const state: StatePlace =
       values['state-dir'] === undefined
-        ? { kind: 'secrets', namespace, name: values['state-secret'] }
+        ? { kind: 'secrets', namespace, name: values['state-secret'] ?? '' }
         : { kind: 'directory', directory: values['state-dir'] };
     await runAgent(
       {
@@ -89,7 +55,7 @@ export async function runAgentCommand(args: readonly string[], io: AgentIo): Pro
         state,
         namespace,
         ...(values.plane === undefined ? {} : { planeUrl: values.plane }),
-        ...(joinToken === undefined || joinToken === '' ? {} : { joinToken }),
+        ...(joinToken === undefined ? {} : { joinToken }),
         ...(values['watch-namespaces'] === undefined
           ? {}
           : { watchNamespaces: values['watch-namespaces'].split(',').filter((one) => one !== '') }),
@@ -112,8 +78,9 @@ export async function runAgentCommand(args: readonly string[], io: AgentIo): Pro
   }
 }
 
-function isLevel(text: string): text is LogLevel {
-  return ['debug', 'info', 'warn', 'error'].includes(text);
+function levelOf(text: string): LogLevel {
+  if (text === 'debug' || text === 'info' || text === 'warn' || text === 'error') return text;
+  throw usage(`--log-level ${text} is not debug, info, warn or error`);
 }
 
 async function accessFor(

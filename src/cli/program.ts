@@ -93,6 +93,7 @@ export function buildProgram(io: Io, answer: (code: number) => void): Command {
     .allowUnknownOption()
     .allowExcessArguments()
     .helpOption(false)
+    .addHelpText('after', '\nfairlead agent --help lists its options.')
     .action(async (_options: unknown, command: Command) => {
       const { runAgentCommand } = await import('#agent');
       answer(await runAgentCommand(command.args, io));
