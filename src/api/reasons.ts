@@ -53,6 +53,12 @@ export const reasons = {
     says: '{url} refused the credential {credential}',
     next: 'check the user name and token in the Credential, and what they may read; what is delivered stays',
   },
+  FL_SOURCE_ADDRESS: {
+    area: 'source',
+    actor: 'platform team',
+    says: 'the plane does not connect to {url}: {why}',
+    next: 'correct spec.url, or start the plane with --allow-egress for that address; what is delivered stays',
+  },
   FL_SOURCE_HOST_KEY: {
     area: 'source',
     actor: 'platform team',

@@ -113,6 +113,7 @@ export async function startPlane(options: PlaneOptions): Promise<Plane> {
       clock,
       allowFileUrls: options.allowFileUrls,
       allowHttp: options.allowHttpUrls,
+      egress,
       pulse: (kind, key, value) => store.pulse(kind, key, value),
     });
     const agents = await createAgents({ store, keys, clock, log, newUid, frozen }, http);

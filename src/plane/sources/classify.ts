@@ -77,6 +77,9 @@ export function wordsOf(stderr: string): string {
     .map((line) => printable(line, 16_384))
     .filter((line) => line !== '' && !/^(hint:|warning:|debug\d:|OpenSSH_)/i.test(line));
   const own = lines.filter((line) => /^(fatal|error|ssh):/i.test(line));
+  if (own.some((line) => /returned error: 30[12378]/.test(line))) {
+    return 'it redirects to another address, which is not followed; if it is the right one, write it into spec.url';
+  }
   if (own.some((line) => /cannot run ssh/.test(line)))
     return 'the plane has no ssh program; install openssh-client where it runs';
   const telling =

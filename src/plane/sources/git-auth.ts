@@ -1,4 +1,5 @@
 import type { Sensitive } from '#base';
+import type { EgressGrant } from '#plane/fetch';
 import { openPrivateFile } from './private-file.ts';
 
 /** What is sent to one server and nowhere else. */
@@ -33,21 +34,31 @@ export interface PreparedAuth extends AsyncDisposable {
 
 const nothing: PreparedAuth = { config: [], env: {}, [Symbol.asyncDispose]: () => Promise.resolve() };
 
-/** `dir`: where files are opened that have no name. */
-export async function prepareAuth(auth: GitAuth | undefined, dir: string): Promise<PreparedAuth> {
-  if (auth === undefined) return nothing;
-  if (auth.type === 'http') {
-    return { ...nothing, config: [[`http.${auth.origin}/.extraHeader`, auth.header.reveal()]] };
+/** `dir`: where files are opened that have no name. `egress`: the one way out; undefined: straight out. */
+export async function prepareAuth(
+  auth: GitAuth | undefined,
+  egress: EgressGrant | undefined,
+  dir: string,
+): Promise<PreparedAuth> {
+  if (auth?.type !== 'ssh') {
+    return {
+      ...nothing,
+      config: [
+        ...(auth === undefined ? [] : ([[`http.${auth.origin}/.extraHeader`, auth.header.reveal()]] as const)),
+        ...(egress === undefined ? [] : ([['http.proxy', egress.url.reveal()]] as const)),
+      ],
+    };
   }
   const stack = new AsyncDisposableStack();
   try {
     const identity = stack.use(await openPrivateFile(dir, auth.identity.reveal()));
     const knownHosts = stack.use(await openPrivateFile(dir, auth.knownHosts));
-    const config = stack.use(await openPrivateFile(dir, sshConfig(identity.path, knownHosts.path)));
+    const config = stack.use(await openPrivateFile(dir, sshConfig(identity.path, knownHosts.path, egress?.ssh.proxyCommand)));
     return {
       config: [],
       // git hands this to a shell; nothing in it comes from outside. "ssh" is the variant that takes a port.
-      env: { GIT_SSH_COMMAND: `ssh -F ${config.path}`, GIT_SSH_VARIANT: 'ssh' },
+      // What the tunnel takes from its environment opens the way to this one host, for as long as this lasts.
+      env: { GIT_SSH_COMMAND: `ssh -F ${config.path}`, GIT_SSH_VARIANT: 'ssh', ...egress?.ssh.env.reveal() },
       [Symbol.asyncDispose]: () => stack.disposeAsync(),
     };
   } catch (error) {
@@ -60,7 +71,7 @@ export async function prepareAuth(auth: GitAuth | undefined, dir: string): Promi
  * ssh as a pipe and nothing more: one key, the hosts that were named beforehand, no agent, no question, no forwarding, no
  * file of this machine's user. The debug lines hold the fingerprint of a host that is refused; nothing else says it.
  */
-function sshConfig(identity: string, knownHosts: string): string {
+function sshConfig(identity: string, knownHosts: string, proxyCommand: string | undefined): string {
   return `Host *
   IdentityFile ${identity}
   IdentitiesOnly yes
@@ -84,7 +95,7 @@ function sshConfig(identity: string, knownHosts: string): string {
   ControlMaster no
   ControlPath none
   RequestTTY no
-  ConnectTimeout 20
+  ConnectTimeout 20${proxyCommand === undefined ? '' : `\n  ProxyCommand ${proxyCommand}`}
   ServerAliveInterval 15
   ServerAliveCountMax 2
   LogLevel DEBUG1

@@ -1,5 +1,6 @@
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { exec, FairleadError, REDACTED, type ExecResult } from '#base';
+import type { EgressGrant } from '#plane/fetch';
 import { gitConfigText, prepareAuth, type GitAuth } from './git-auth.ts';
 import { openPrivateFile } from './private-file.ts';
 
@@ -10,8 +11,6 @@ export interface GitOptions {
   readonly protocols: string;
   /** PEM file of authorities for https, in place of the system's. */
   readonly caFile?: string;
-  /** As git's `http.proxy`; nothing is inherited from the environment. */
-  readonly proxy?: string;
   /** Where `git` is looked for; default the plane's PATH. */
   readonly path?: string;
 }
@@ -21,6 +20,8 @@ export interface GitRun {
   readonly maxOutputBytes: number;
   readonly input?: string | Uint8Array;
   readonly auth?: GitAuth;
+  /** The way out to the server of this run. */
+  readonly egress?: EgressGrant;
   /** More configuration, as free of secrets as an argument. */
   readonly config?: readonly (readonly [string, string])[];
   /** More environment, as free of secrets as an argument. */
@@ -67,6 +68,8 @@ const fixedConfig: readonly (readonly [string, string])[] = [
   ['fetch.recurseSubmodules', 'false'],
   ['submodule.recurse', 'false'],
   ['http.followRedirects', 'false'],
+  // The proxy is ours and knows no other way; asking first would double every request.
+  ['http.proxyAuthMethod', 'basic'],
   ['http.lowSpeedLimit', '100'],
   ['http.lowSpeedTime', '30'],
   ['http.userAgent', 'fairlead'],
@@ -81,7 +84,7 @@ export class Git {
   }
 
   async run(args: readonly string[], run: GitRun): Promise<ExecResult> {
-    await using secrets = await prepareAuth(run.auth, this.#options.home);
+    await using secrets = await prepareAuth(run.auth, run.egress, this.#options.home);
     await using config =
       secrets.config.length === 0 ? undefined : await openPrivateFile(this.#options.home, gitConfigText(secrets.config));
     const result = await exec('git', args, {
@@ -122,10 +125,9 @@ export class Git {
 
   /** Goes into the environment, which other processes of this user can read: nothing secret. */
   #env(more: readonly (readonly [string, string])[]): Record<string, string> {
-    const { home, protocols, caFile, proxy } = this.#options;
+    const { home, protocols, caFile } = this.#options;
     const config: (readonly [string, string])[] = [...fixedConfig, ...more];
     if (caFile !== undefined) config.push(['http.sslCAInfo', caFile]);
-    if (proxy !== undefined) config.push(['http.proxy', proxy]);
     const env: Record<string, string> = {
       PATH: this.#options.path ?? process.env['PATH'] ?? '/usr/bin:/bin',
       HOME: home,

@@ -13,9 +13,10 @@ import {
   type UntimedReason,
 } from '#api';
 import type { Reader } from '#plane/engine';
+import type { EgressGrant, EgressProxy } from '#plane/fetch';
 import { formatDuration, parseDuration } from './duration.ts';
 import { identityFault, normalIdentity, type GitAuth } from './git-auth.ts';
-import type { FetchedCommit, Mirror } from './mirror.ts';
+import { maxLookBytes, type FetchedCommit, type Mirror } from './mirror.ts';
 import { hasControls } from './text.ts';
 import type { Verifier } from './verify.ts';
 import { checkUrl, matchesSource, mayCarryCredential, shownUrl, type UrlPolicy } from './source-url.ts';
@@ -25,6 +26,9 @@ export type Decrypt = (
   credential: Credential,
 ) => Sensitive<Readonly<Record<string, string>>> | Promise<Sensitive<Readonly<Record<string, string>>>>;
 
+/** The guarded way out of the plane; undefined where a test needs none. */
+export type Egress = Pick<EgressProxy, 'grant'>;
+
 export interface LookContext {
   readonly read: Pick<Reader, 'get'>;
   readonly clock: Clock;
@@ -33,6 +37,7 @@ export interface LookContext {
   readonly policy: UrlPolicy;
   readonly decrypt: Decrypt;
   readonly verifier: Verifier;
+  readonly egress: Egress | undefined;
 }
 
 /** What one reference was found at, or why not. */
@@ -68,11 +73,12 @@ export async function look(
   const prepared = await prepare(repository, context);
   if (prepared.refused !== undefined) return refs.map((ref) => ({ ref, reason: prepared.refused }));
   const findings: Finding[] = [];
+  using egress = grantFor(prepared.url, context.egress);
   for (const reference of references) {
     const ref = formatReference(reference);
     const former = findings.at(-1);
     // What concerns the server concerns every reference.
-    if (former !== undefined && 'reason' in former && /_(UNREACHABLE|DENIED|EMPTY|HOST_KEY)$/.test(former.reason.code)) {
+    if (former !== undefined && 'reason' in former && /_(UNREACHABLE|DENIED|EMPTY|HOST_KEY|ADDRESS)$/.test(former.reason.code)) {
       findings.push({ ref, reason: former.reason });
       continue;
     }
@@ -84,6 +90,7 @@ export async function look(
         timeoutMs: within(repository.spec.timeout ?? '60s', bounds.minTimeoutMs, bounds.maxTimeoutMs, 60_000),
         signal: context.signal,
         ...(prepared.auth === undefined ? {} : { auth: prepared.auth }),
+        ...(egress === undefined ? {} : { egress }),
       });
       const verified = await verify(repository, mirror, fetched, prepared.url, context);
       if (verified !== undefined && 'reason' in verified) {
@@ -108,6 +115,13 @@ export async function look(
     }
   }
   return findings;
+}
+
+const defaultPorts: Readonly<Record<string, number>> = { 'https:': 443, 'http:': 80, 'ssh:': 22 };
+
+function grantFor(url: URL, egress: Egress | undefined): EgressGrant | undefined {
+  const port = url.port === '' ? defaultPorts[url.protocol] : Number(url.port);
+  return port === undefined ? undefined : egress?.grant({ host: url.hostname, port, maxBytes: maxLookBytes });
 }
 
 async function verify(

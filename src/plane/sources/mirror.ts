@@ -4,6 +4,7 @@ import { codeOf, messageOf, type ExecResult } from '#base';
 import { formatReference, type GitReference } from '#api';
 import { classifyFailure, hostKeyOf, sourceError, wordsOf } from './classify.ts';
 import { formatDuration } from './duration.ts';
+import type { EgressGrant } from '#plane/fetch';
 import type { Git } from './git.ts';
 import type { GitAuth } from './git-auth.ts';
 import { parseCommit } from './git-objects.ts';
@@ -43,9 +44,13 @@ export interface FetchRequest {
   readonly address?: string;
   readonly reference: GitReference | undefined;
   readonly auth?: GitAuth;
+  readonly egress?: EgressGrant;
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
 }
+
+/** Everything a server may send for all references of a repository together, kept or not. */
+export const maxLookBytes = 1 << 30;
 
 /** A commit whose message is longer is not looked into. */
 const maxCommitBytes = 1 << 20;
@@ -66,7 +71,7 @@ export interface FetchedCommit {
  * A bare repository that holds the last commits seen of one source, each with its tree and without history. A cache: it
  * may be deleted at any time. One operation at a time; a git process that was killed leaves no lock behind.
  *
- * Errors: `FL_SOURCE_UNREACHABLE`, `FL_SOURCE_DENIED`, `FL_SOURCE_HOST_KEY`, `FL_SOURCE_NO_REF`, `FL_SOURCE_EMPTY`, `FL_SOURCE_REFUSED`,
+ * Errors: `FL_SOURCE_UNREACHABLE`, `FL_SOURCE_DENIED`, `FL_SOURCE_HOST_KEY`, `FL_SOURCE_NO_REF`, `FL_SOURCE_EMPTY`, `FL_SOURCE_REFUSED`, `FL_SOURCE_ADDRESS`,
  * `FL_SOURCE_LIMIT`, with the arguments of the reason as details.
  */
 export class Mirror {
@@ -248,6 +253,7 @@ export class Mirror {
         maxOutputBytes: this.#limits.listingBytes,
         signal: AbortSignal.any(signals),
         ...(request.auth === undefined ? {} : { auth: request.auth }),
+        ...(request.egress === undefined ? {} : { egress: request.egress }),
       });
       size = (await packSizes(this.dir)).bytes;
       if (size > this.#limits.packBytes) over.abort();
@@ -281,6 +287,14 @@ export class Mirror {
 
   async #failure(request: FetchRequest, ref: string, stderr: string): Promise<Error> {
     const url = shownUrl(request.url);
+    // What the way out refused, git knows as a status of a proxy.
+    const blocked = request.egress?.failure();
+    if (blocked?.code === 'FL_FETCH_ADDRESS')
+      return sourceError('FL_SOURCE_ADDRESS', { url, why: blocked.message.replace(/^.*? is not connected to: /, '') });
+    if (blocked?.code === 'FL_FETCH_LIMIT') {
+      const what = 'what it sent for one look, in bytes,';
+      return sourceError('FL_SOURCE_LIMIT', { url, what, value: `more than ${maxLookBytes}`, limit: maxLookBytes });
+    }
     const failure = classifyFailure(stderr);
     switch (failure) {
       case 'denied':
@@ -299,7 +313,7 @@ export class Mirror {
       case 'no-space':
         return this.#unreachable(request, 'the disk of the plane is full');
       case 'unreachable':
-        return this.#unreachable(request, wordsOf(stderr));
+        return this.#unreachable(request, blocked === undefined ? wordsOf(stderr) : blocked.message);
     }
   }
 

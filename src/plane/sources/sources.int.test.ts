@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { Sensitive, silentLog, systemClock, waitFor } from '#base';
 import { allKinds, Application, conditionOf, Credential, GitRepository, Project, type Kind, type PlaneObject } from '#api';
 import { createEngine } from '#plane/engine';
+import { createGuardedConnect, EgressPolicy, startEgressProxy, type Resolve } from '#plane/fetch';
 import { openStore, type Store } from '#plane/store';
 import { gitHarness, type GitHarness } from './testing/harness.ts';
 import { createSources, type Sources } from './index.ts';
@@ -20,14 +21,17 @@ interface Plane extends AsyncDisposable {
   idle(): Promise<void>;
 }
 
-async function plane(options: Parameters<typeof gitHarness>[0] = {}): Promise<Plane> {
+async function plane(options: Parameters<typeof gitHarness>[0] = {}, resolve?: Resolve): Promise<Plane> {
   const h = await gitHarness(options);
+  const policy = new EgressPolicy({ allow: ['127.0.0.1/32'] });
+  const egress = await startEgressProxy(createGuardedConnect(policy, resolve), silentLog);
   const store = await openStore({ dir: join(h.dir, 'db'), kinds: allKinds, log: silentLog, clock: systemClock });
   const sources = await createSources({
     dataDir: h.dir,
     log: silentLog,
     clock: systemClock,
     allowHttp: true,
+    egress,
     pulse: (kind, key, value) => store.pulse(kind, key, value),
     decrypt: (credential) => new Sensitive(credential.spec.encryptedData ?? {}),
   });
@@ -81,6 +85,7 @@ async function plane(options: Parameters<typeof gitHarness>[0] = {}): Promise<Pl
       stop.abort();
       await running;
       await store.close();
+      await egress.stop();
       await h[Symbol.asyncDispose]();
     },
   };
@@ -232,4 +237,46 @@ test('a deleted repository takes its mirror with it', async () => {
   assert.deepEqual(await mirrors(), ['GitRepository-fleet.git']);
   await p.store.commit({ write: [{ op: 'delete', kind: GitRepository, key: { namespace: 'default', name: 'fleet' } }] });
   await waitFor('the mirror to go', async () => (await mirrors()).length === 0, { timeoutMs: 10_000 });
+});
+
+test('a name is resolved once, by the plane, and what it may not connect to is named', async () => {
+  const addresses = new Map([
+    ['git.example.com', ['127.0.0.1']],
+    ['metadata.example.com', ['169.254.169.254']],
+    ['inside.example.com', ['127.0.0.2', '::1']],
+    ['mapped.example.com', ['::ffff:169.254.169.254']],
+  ]);
+  const asked: string[] = [];
+  await using p = await plane({}, (host) => {
+    asked.push(host);
+    const found = addresses.get(host);
+    return found === undefined
+      ? Promise.reject(Object.assign(new Error('no such name'), { code: 'ENOTFOUND' }))
+      : Promise.resolve(found);
+  });
+  await p.h.server.createRepo('fleet');
+  await p.h.server.commit('fleet', { a: '1' }, 'one');
+  await p.put(Project, 'default', { sources: ['**'] });
+  const at = (host: string): { url: string; interval: string } => ({
+    url: p.h.server.repoUrl('fleet').replace('127.0.0.1', host),
+    interval: '1h',
+  });
+  // No name service knows this name: git itself did not ask one.
+  await p.put(GitRepository, 'fleet', at('git.example.com'));
+  await p.until('FL_SOURCE_READY');
+  for (const [host, why] of [
+    ['metadata.example.com', /169\.254\.169\.254 is a cloud metadata address/],
+    ['mapped.example.com', /169\.254\.169\.254 is a cloud metadata address/],
+    ['inside.example.com', /127\.0\.0\.2 is a loopback address, which takes --allow-egress/],
+    ['127.0.0.3', /127\.0\.0\.3 is a loopback address/],
+    ['[::1]', /::1 is a loopback address/],
+  ] as const) {
+    await p.put(GitRepository, 'fleet', at(host));
+    assert.match(conditionOf(await p.until('FL_SOURCE_ADDRESS'), 'Ready')?.message ?? '', why);
+    await p.put(GitRepository, 'fleet', at('git.example.com'));
+    await p.until('FL_SOURCE_READY');
+  }
+  await p.put(GitRepository, 'fleet', at('nowhere.example.com'));
+  assert.match(conditionOf(await p.until('FL_SOURCE_UNREACHABLE'), 'Ready')?.message ?? '', /its name is not known/);
+  assert.ok(asked.includes('nowhere.example.com'));
 });

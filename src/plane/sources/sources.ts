@@ -20,7 +20,7 @@ import {
 import { wakeOn, type Controller, type Reader, type ReconcileContext, type ReconcileResult } from '#plane/engine';
 import type { ListQuery, ListResult, Store } from '#plane/store';
 import { Git } from './git.ts';
-import { intervalOf, look, type Decrypt, type Finding } from './look.ts';
+import { intervalOf, look, type Decrypt, type Egress, type Finding } from './look.ts';
 import { defaultSourceLimits, Mirror, type SourceLimits } from './mirror.ts';
 import { statusAfter } from './repository-status.ts';
 import { SnapshotReader, type Snapshot } from './snapshot-reader.ts';
@@ -39,7 +39,8 @@ export interface SourcesOptions extends Partial<UrlPolicy> {
   readonly limits?: Partial<SourceLimits>;
   /** PEM file of authorities for https in place of the system's. */
   readonly caFile?: string;
-  readonly proxy?: string;
+  /** The guarded way out. Undefined leaves addresses unchecked: for tests alone. */
+  readonly egress: Egress | undefined;
 }
 
 export interface Sources {
@@ -80,7 +81,6 @@ export async function createSources(options: SourcesOptions): Promise<Sources> {
     home,
     protocols: ['https', 'ssh', ...(policy.allowHttp ? ['http'] : []), ...(policy.allowFileUrls ? ['file'] : [])].join(':'),
     ...(options.caFile === undefined ? {} : { caFile: options.caFile }),
-    ...(options.proxy === undefined ? {} : { proxy: options.proxy }),
   });
   return new SourcesController(options, root, policy, git, new Verifier(git, home));
 }
@@ -173,6 +173,7 @@ class SourcesController implements Sources {
       policy: this.#policy,
       decrypt: this.#options.decrypt,
       verifier: this.#verifier,
+      egress: this.#options.egress,
     });
     return must(finding, 'a look at one reference finds one thing');
   }
@@ -251,6 +252,7 @@ class SourcesController implements Sources {
       policy: this.#policy,
       decrypt: this.#options.decrypt,
       verifier: this.#verifier,
+      egress: this.#options.egress,
     });
     const interval = intervalOf(repository);
     const isUnreachable = findings.some((finding) => 'reason' in finding && finding.reason.code === 'FL_SOURCE_UNREACHABLE');

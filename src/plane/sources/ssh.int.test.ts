@@ -6,6 +6,7 @@ import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { Sensitive, silentLog, systemClock } from '#base';
 import { say, type GitRepository, type Kind, type PlaneObject } from '#api';
+import { createGuardedConnect, EgressPolicy, startEgressProxy, type EgressProxy } from '#plane/fetch';
 import { fingerprintOf, makeSshKey, sshdMissing, startSshServer, type SshServer } from '#testbed';
 import { Git } from './git.ts';
 import { look, type Finding } from './look.ts';
@@ -19,12 +20,14 @@ const stack = new AsyncDisposableStack();
 let h: GitHarness;
 let ssh: SshServer;
 let commit: string;
+let open: EgressProxy;
 
 before(async () => {
   if (skip !== false) return;
   h = stack.use(await gitHarness());
   ssh = await startSshServer({ dir: join(h.dir, 'ssh') });
   stack.defer(() => ssh.stop());
+  open = await proxy(['127.0.0.0/8']);
   await h.server.createRepo('fleet');
   await h.server.commit('fleet', { 'app/a.yaml': 'a: 1\n' }, 'one');
   commit = await h.server.commit('fleet', { 'app/a.yaml': 'a: 2\n' }, 'two');
@@ -32,6 +35,12 @@ before(async () => {
 });
 
 after(() => stack.disposeAsync());
+
+async function proxy(allow: readonly string[]): Promise<EgressProxy> {
+  const egress = await startEgressProxy(createGuardedConnect(new EgressPolicy({ allow })), silentLog);
+  stack.defer(() => egress.stop());
+  return egress;
+}
 
 interface Given {
   readonly url?: string;
@@ -41,6 +50,7 @@ interface Given {
   readonly type?: 'ssh' | 'basic';
   readonly ref?: GitRepository['spec']['ref'];
   readonly path?: string;
+  readonly egress?: EgressProxy;
   /** No credential at all. */
   readonly isBare?: boolean;
 }
@@ -80,6 +90,7 @@ async function lookAt(given: Given): Promise<Finding> {
       signal: new AbortController().signal,
       policy: { allowFileUrls: false, allowHttp: false },
       verifier: new Verifier(git, h.dir),
+      egress: given.egress ?? open,
       decrypt: () => new Sensitive({ identity: given.identity ?? ssh.identity, knownHosts: given.knownHosts ?? ssh.knownHosts }),
     });
     assert.ok(finding !== undefined);
@@ -155,4 +166,10 @@ test('the key is in no file, argument or environment while git and ssh run', { s
     (await readdir(h.dir)).filter((name) => name.startsWith('.private')),
     [],
   );
+});
+
+test('an address that the plane may not connect to is not connected to', { skip }, async () => {
+  const closed = await proxy([]);
+  const words = await refused({ egress: closed });
+  assert.match(words, /^FL_SOURCE_ADDRESS: the plane does not connect to ssh:.*127\.0\.0\.1 is a loopback address/);
 });

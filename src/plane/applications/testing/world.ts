@@ -79,6 +79,7 @@ export class World implements AsyncDisposable {
       log: silentLog,
       clock: systemClock,
       allowHttp: true,
+      egress: undefined,
       pulse: (kind, key, value) => this.store.pulse(kind, key, value),
     });
     const applications = createApplications({
