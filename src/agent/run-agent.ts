@@ -2,10 +2,10 @@ import { reason, type KeySet } from '#api';
 import {
   childController,
   FairleadError,
-  fullJitter,
   messageOf,
   newUid,
   randomToken,
+  retryDelay,
   rfc3339,
   type Clock,
   type Log,
@@ -69,16 +69,18 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   try {
     while (!signal.aborted) {
       const startedAt = clock.monotonic();
+      let askedMs = 0;
       try {
         await runOnce(options, { client, mapper, identity }, signal);
         if (signal.aborted) return;
       } catch (error) {
         if (signal.aborted) return;
         if (isFinal(error)) throw error;
+        if (error instanceof FairleadError) askedMs = error.retryAfterMs ?? 0;
         log.error({ error }, 'the agent failed; it begins again from what is durable');
       }
       attempts = clock.monotonic() - startedAt > 60_000 ? 0 : attempts + 1;
-      await clock.sleep(fullJitter(attempts, BACKOFF, options.rng), signal).catch(() => undefined);
+      await clock.sleep(retryDelay(attempts, askedMs, BACKOFF, options.rng), signal).catch(() => undefined);
     }
   } finally {
     client.close();

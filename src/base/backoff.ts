@@ -15,6 +15,15 @@ export function fullJitter(attempt: number, options: BackoffOptions, rng: Rng = 
   return cap * (0.1 + 0.9 * rng());
 }
 
+/**
+ * How long to wait before asking again somebody who may have said when: never less than they asked for, and spread over as much
+ * again and more with every attempt, so that those who were sent away together do not come back together.
+ */
+export function retryDelay(attempt: number, askedMs: number, options: BackoffOptions, rng: Rng = Math.random): number {
+  const baseMs = Math.max(options.baseMs, askedMs);
+  return askedMs + fullJitter(attempt, { baseMs, maxMs: Math.max(options.maxMs, baseMs) }, rng);
+}
+
 /** `ms` spread by ±`fraction`; for intervals that should not fall into step across a fleet. */
 export function jittered(ms: number, fraction = 0.1, rng: Rng = Math.random): number {
   return ms * (1 - fraction + 2 * fraction * rng());

@@ -71,6 +71,7 @@ export function buildProgram(io: Io, answer: (code: number) => void): Command {
     .argument('[action]', '"adopt": accept a database that these keys do not know')
     .option('--data <dir>', 'directory for the database, the keys and the sources', '.data/plane')
     .option('--listen <host:port>', 'address of the API (TLS)', '127.0.0.1:8443')
+    .option('--health <host:port|off>', 'address for probes (plain HTTP: /healthz, /livez, /readyz)', 'off')
     .option('--console <host:port|off>', 'address of the console (plain HTTP, loopback only)', '127.0.0.1:8080')
     .option('--external-url <url>', 'URL under which agents and people reach the API; default: the listen address')
     .option('--tls-name <name...>', 'further names of the certificate')

@@ -1,6 +1,17 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { FairleadError, newUid, rfc3339, silentLog, supervise, systemClock, type Clock, type Log, type Service } from '#base';
+import {
+  FairleadError,
+  newUid,
+  rfc3339,
+  silentLog,
+  supervise,
+  systemClock,
+  waitFor,
+  type Clock,
+  type Log,
+  type Service,
+} from '#base';
 import { allKinds, Credential, DEFAULT_PROJECT, Delivery, formatKey, keyOf, Project, servedKinds, type Doorbell } from '#api';
 import { createEngine, type Controller } from '#plane/engine';
 import { createGuardedConnect, EgressPolicy, startEgressProxy, type EgressOptions } from '#plane/fetch';
@@ -26,6 +37,8 @@ export interface PlaneOptions {
   readonly listen: Address;
   /** The console's own plain listener, loopback only. Absent: none. */
   readonly consoleListen?: Address;
+  /** Plain HTTP for probes, from anywhere: /healthz, /livez, /readyz. Absent: none; the TLS listener answers them, too. */
+  readonly healthListen?: Address;
   /** The built console. */
   readonly consoleDir?: string;
   readonly externalUrl?: string;
@@ -57,6 +70,9 @@ export interface Plane extends AsyncDisposable {
   isIdle(): Promise<boolean>;
   stop(): Promise<void>;
 }
+
+/** A plane that is not ready by then opens its port all the same. */
+const OPEN_LATEST_MS = 30_000;
 
 /** Starts a plane and resolves when it answers. The one place that knows every room. */
 export async function startPlane(options: PlaneOptions): Promise<Plane> {
@@ -188,6 +204,11 @@ export async function startPlane(options: PlaneOptions): Promise<Plane> {
       await ended;
     });
 
+    if (options.healthListen !== undefined) await http.listenHealth(options.healthListen);
+    // A whole fleet calls as soon as the port is open: not before there is an answer. What never gets ready still has to be looked at.
+    await waitFor('the plane to be ready', () => http.isReady(), { timeoutMs: OPEN_LATEST_MS, intervalMs: 20, clock }).catch(
+      (error: unknown) => log.warn({ error }, 'the plane opens its port though it is not ready'),
+    );
     const tls = await http.listenTls({ ...options.listen, tls: { cert: keys.tls.cert, key: keys.tls.key.reveal() } });
     egressPolicy.addOwnPort(tls.port);
     const url = options.externalUrl ?? tls.url;

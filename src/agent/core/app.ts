@@ -7,7 +7,7 @@ import {
   type ReasonArgs,
   type ReasonCode,
 } from '#api';
-import { fullJitter, rfc3339, shortHash } from '#base';
+import { retryDelay, rfc3339, shortHash } from '#base';
 import { describeId, parseId } from '#kube';
 import type { AgentState, AppCommand, AppKey, AppRecord, AppState, ObjectKey, ObjectState, Step } from './model.ts';
 
@@ -87,8 +87,8 @@ const backoffs = {
   kind: { baseMs: 5000, maxMs: 60_000 },
 } as const;
 
-export function retryAfterMs(kind: keyof typeof backoffs, attempts: number, random: number): number {
-  return Math.round(fullJitter(attempts, backoffs[kind], () => random));
+export function retryAfterMs(kind: keyof typeof backoffs, attempts: number, random: number, askedMs = 0): number {
+  return Math.round(retryDelay(attempts, askedMs, backoffs[kind], () => random));
 }
 
 /** Stands as a whole: nothing goes on until `retryAt` (Infinity: until something else changes). */

@@ -234,7 +234,7 @@ function takeFailure(
   outcome: Extract<Outcome, { type: 'failed' }>,
   context: Context,
 ): AppState {
-  const retryAt = context.at + Math.max(outcome.retryAfterMs ?? 0, retryAfterMs('soon', app.attempts, context.random));
+  const retryAt = context.at + retryAfterMs('soon', app.attempts, context.random, outcome.retryAfterMs);
   const next = { ...app, attempts: app.attempts + 1 };
   switch (busy) {
     case 'fetch':

@@ -9,7 +9,7 @@ import {
   type Reason,
   type SyncResponse,
 } from '#api';
-import { FairleadError, fullJitter, jittered, messageOf, randomToken, rfc3339, type Clock, type Log, type Rng } from '#base';
+import { FairleadError, jittered, messageOf, randomToken, retryDelay, rfc3339, type Clock, type Log, type Rng } from '#base';
 import { PlaneError, type Credentials, type PlaneClient } from './plane-client.ts';
 import { verifyDesired, verifyHead, verifyKeySet, type Trust } from './verify.ts';
 
@@ -106,7 +106,7 @@ export class SyncLoop {
         if (failures === 1)
           log.warn({ error: messageOf(error), url: plane.url }, 'the plane cannot be asked; what is held is kept');
         const askedMs = error instanceof FairleadError ? (error.retryAfterMs ?? 0) : 0;
-        await clock.sleep(Math.max(askedMs, fullJitter(failures, BACKOFF, rng)), signal).catch(() => undefined);
+        await clock.sleep(retryDelay(failures, askedMs, BACKOFF, rng), signal).catch(() => undefined);
       }
     }
   }

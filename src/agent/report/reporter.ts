@@ -1,5 +1,5 @@
 import { reportDigest, stateDigestOf, type DeliveryReport, type ReportRequest, type ReportResponse, type WireReason } from '#api';
-import { fullJitter, FairleadError, messageOf, type Clock, type Log, type Rng } from '#base';
+import { FairleadError, retryDelay, messageOf, type Clock, type Log, type Rng } from '#base';
 import { deepEqual, formatId } from '#kube';
 import type { AgentState } from '../core/model.ts';
 import { deliveryReports, orphans } from '../core/view.ts';
@@ -81,7 +81,7 @@ export class Reporter {
         this.#isDirty = true;
         log.debug({ error: messageOf(error), failures }, 'the plane did not take a report');
         const askedMs = error instanceof FairleadError ? (error.retryAfterMs ?? 0) : 0;
-        const waitMs = Math.max(askedMs, fullJitter(failures, { baseMs: 500, maxMs: 60_000 }, rng));
+        const waitMs = retryDelay(failures, askedMs, { baseMs: 500, maxMs: 60_000 }, rng);
         await clock.sleep(waitMs, signal).catch(() => undefined);
       }
     }

@@ -24,6 +24,7 @@ export async function planeCommand(
     dataDir,
     listen: address(options['listen'] as string),
     ...(options['console'] === 'off' ? {} : { consoleListen: address(options['console'] as string) }),
+    ...(options['health'] === 'off' ? {} : { healthListen: address(options['health'] as string) }),
     ...(consoleDir === undefined ? {} : { consoleDir }),
     ...(externalUrl === undefined ? {} : { externalUrl }),
     tlsNames: (options['tlsName'] as string[] | undefined) ?? [],

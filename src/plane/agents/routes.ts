@@ -43,7 +43,7 @@ export function addAgentRoutes(http: Pick<Http, 'route' | 'authenticate' | 'metr
   const spend = (verb: Verb, who: string): void => budgets.spend(verb, who, clock.now());
   const agentRoute = (
     verb: Verb,
-    route: Pick<Route, 'method' | 'path' | 'maxBodyBytes' | 'isLongRunning'>,
+    route: Pick<Route, 'method' | 'path' | 'maxBodyBytes'>,
     handler: (request: HttpRequest, cluster: string) => Promise<HttpResponse>,
   ): void =>
     http.route({
@@ -99,10 +99,8 @@ export function addAgentRoutes(http: Pick<Http, 'route' | 'authenticate' | 'metr
     }),
   });
 
-  agentRoute(
-    'sync',
-    { method: 'POST', path: '/agent/v1/sync', maxBodyBytes: MAX_PROOF_BYTES, isLongRunning: () => true },
-    async (request, cluster) => answer(await syncs.answer(cluster, validate.sync.parse(await request.body()), request.signal)),
+  agentRoute('sync', { method: 'POST', path: '/agent/v1/sync', maxBodyBytes: MAX_PROOF_BYTES }, async (request, cluster) =>
+    answer(await syncs.answer(cluster, validate.sync.parse(await request.body()), request)),
   );
   agentRoute('bundles', { method: 'GET', path: '/agent/v1/bundles/:digest' }, (request, cluster) =>
     bundle(store, cluster, request.params['digest'] ?? ''),

@@ -10,6 +10,7 @@ import {
   type SyncResponse,
 } from '#api';
 import { isDeepStrictEqual } from 'node:util';
+import type { HttpRequest } from '#plane/http';
 import type { AgentDirectory } from './agent-directory.ts';
 import { unknownAgent } from './agent-directory.ts';
 import { clusterKey, revisionOf, type ReleaseCache } from './compose-inputs.ts';
@@ -39,7 +40,8 @@ export class Syncs {
   }
 
   /** Errors: FL_AGENT_CAPABILITY, FL_AGENT_DETACHED, FL_AGENT_UNKNOWN, and those of `recover` for a proof that is none. */
-  async answer(cluster: string, request: SyncRequest, signal: AbortSignal): Promise<SyncResponse> {
+  async answer(cluster: string, request: SyncRequest, http: Pick<HttpRequest, 'signal' | 'held'>): Promise<SyncResponse> {
+    const { signal } = http;
     checkCapability(request.capability);
     const { clock, store } = this.#context;
     const { boot, version } = request;
@@ -64,7 +66,7 @@ export class Syncs {
         if (response !== undefined) news.cancel();
       }
       if (response !== undefined) return response;
-      isOver = (await news.arrived) === 'over';
+      isOver = (await http.held(() => news.arrived)) === 'over';
       if (signal.aborted) {
         this.#live.contacts.cut(cluster, clock.now());
         return {};

@@ -1,19 +1,22 @@
 import type { IncomingMessage, Server as HttpServer, ServerOptions, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import fastify, { type FastifyInstance } from 'fastify';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { FairleadError, newUid, systemClock, type Clock, type Log } from '#base';
 import { AGENT_RESOURCE, authorize, type Attributes, type Authorizer } from './authorize.ts';
 import { readBody } from './body.ts';
+import { ConnectionGate, type ConnectionGateLimits } from './connection-gate.ts';
 import { ConsoleFiles } from './console-files.ts';
 import { SessionRoutes } from './console-session.ts';
 import { errorResponse } from './errors.ts';
+import { HealthListener } from './health-listener.ts';
 import { InFlight, type SurfaceLimits } from './in-flight.ts';
 import { Metrics } from './metrics.ts';
 import { isLoopback, readHead } from './request-head.ts';
 import { sendResponse } from './respond.ts';
 import { RouteTable, type Permission, type Route } from './routes.ts';
-import { systemRoutes, type ReadinessCheck } from './system-routes.ts';
+import { readiness, systemRoutes, type ReadinessCheck } from './system-routes.ts';
 import { cookieName, cookieOf, crossSiteFault, Sessions, type Session } from './sessions.ts';
 import { actorOf, type Authenticator, type HttpRequest, type Principal, type RequestHead, type Surface } from './types.ts';
 
@@ -21,6 +24,8 @@ export interface HttpLimits {
   readonly surfaces?: Partial<Record<Surface, Partial<SurfaceLimits>>>;
   readonly maxHeaderBytes?: number;
   readonly maxConnections?: number;
+  /** How new TLS connections are let in. */
+  readonly gate?: Partial<ConnectionGateLimits>;
   /** From the first byte of a request to the last of its headers. */
   readonly headersTimeoutMs?: number;
   /** From the first byte of a request to the last of its body. */
@@ -72,8 +77,12 @@ export interface Http {
   live(route: LiveRoute): void;
   /** What /readyz asks: a sentence for what is not ready. */
   readiness(name: string, check: () => string | undefined | Promise<string | undefined>): void;
+  /** Whether every readiness check is fine. */
+  isReady(): Promise<boolean>;
   /** TLS for every surface. Port 0 takes a free one. */
   listenTls(options: { readonly host: string; readonly port: number; readonly tls: TlsMaterial }): Promise<Listener>;
+  /** Plain HTTP for probes: /healthz, /livez and /readyz and nothing else, from anywhere, never behind TLS handshakes. */
+  listenHealth(options: { readonly host: string; readonly port: number }): Promise<Listener>;
   /** Plain HTTP for the console, the API, the views and doorbells; refuses anything but loopback. */
   listenLoopback(options: { readonly host?: '127.0.0.1' | '::1'; readonly port: number }): Promise<Listener>;
   /** New certificates for connections from now on. */
@@ -116,6 +125,8 @@ class PlaneHttp implements Http {
   readonly #sessionRoutes: SessionRoutes;
   readonly #inFlight: InFlight;
   readonly #apps: FastifyInstance[] = [];
+  readonly #gates: ConnectionGate[] = [];
+  readonly #health: HealthListener[] = [];
   readonly #tlsServers: { setSecureContext(options: TlsMaterial): void }[] = [];
   readonly #stopping = new AbortController();
   /** Of every request under way. */
@@ -129,7 +140,7 @@ class PlaneHttp implements Http {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#log = options.log;
-    this.#inFlight = new InFlight(options.limits?.surfaces ?? {});
+    this.#inFlight = new InFlight(options.limits?.surfaces ?? {}, () => this.#clock.monotonic());
     this.#sessions = new Sessions(this.#clock);
     this.#sessionRoutes = new SessionRoutes({
       sessions: this.#sessions,
@@ -141,6 +152,9 @@ class PlaneHttp implements Http {
       'fairlead_http_request_seconds',
       'Time from head to the end of the answer, without what waits on purpose.',
       [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+    );
+    this.metrics.read('fairlead_http_connections_waiting', 'Connections that wait for their TLS handshake.', () =>
+      this.#gates.reduce((sum, gate) => sum + gate.waiting, 0),
     );
     this.metrics.read('fairlead_http_websockets', 'Open WebSockets.', () => this.#sockets.clients.size);
     const { version } = options;
@@ -186,6 +200,10 @@ class PlaneHttp implements Http {
     this.#checks.set(name, check);
   }
 
+  async isReady(): Promise<boolean> {
+    return (await readiness(this.#checks, this.#stopping.signal.aborted)).isReady;
+  }
+
   createLoginPath(name: string): string {
     return `/login#${this.#sessions.createLink(name)}`;
   }
@@ -198,6 +216,7 @@ class PlaneHttp implements Http {
     });
     // Both kinds of server have the members used here; Fastify's types tell them apart.
     const plain = app as unknown as FastifyInstance;
+    this.#gate(plain.server);
     const listener = await this.#listen(plain, context, options.host, options.port);
     this.#tlsServers.push(app.server);
     return listener;
@@ -215,6 +234,13 @@ class PlaneHttp implements Http {
     return this.#listen(app, context, host, options.port);
   }
 
+  async listenHealth({ host, port }: { host: string; port: number }): Promise<Listener> {
+    const health = new HealthListener(() => readiness(this.#checks, this.#stopping.signal.aborted));
+    const listener = await health.listen(host, port);
+    this.#health.push(health);
+    return listener;
+  }
+
   renewTls(tls: TlsMaterial): void {
     for (const server of this.#tlsServers) server.setSecureContext(tls);
   }
@@ -224,8 +250,9 @@ class PlaneHttp implements Http {
       new FairleadError('FL_HTTP_STOPPING', 'the plane is stopping', { kind: 'unavailable', retryAfterMs: 1000 }),
     );
     for (const one of this.#open) one.abort(this.#stopping.signal.reason);
+    for (const gate of this.#gates) gate.close();
     for (const socket of this.#sockets.clients) socket.close(1001, 'the plane is stopping');
-    const closed = Promise.all(this.#apps.map((app) => app.close()));
+    const closed = Promise.all([...this.#apps, ...this.#health].map((one) => one.close()));
     const deadline = new AbortController();
     const drained = this.#clock.sleep(this.#options.limits?.drainMs ?? 10_000, deadline.signal).then(
       () => {
@@ -237,6 +264,18 @@ class PlaneHttp implements Http {
     await Promise.race([closed, drained]);
     await closed;
     deadline.abort();
+  }
+
+  /** Puts a gate before the TLS server: what it would do with a new connection it does when the gate lets that in. */
+  #gate(server: HttpServer): void {
+    // The one listener of a TLS server: it begins the handshake.
+    const handshake = server.listeners('connection');
+    server.removeAllListeners('connection');
+    const gate = new ConnectionGate((socket) => {
+      for (const listener of handshake) listener.call(server, socket);
+    }, this.#options.limits?.gate);
+    server.on('connection', (socket: Socket) => gate.enter(socket));
+    this.#gates.push(gate);
   }
 
   #serverOptions(): ServerOptions {
@@ -323,6 +362,18 @@ class PlaneHttp implements Http {
         principal,
         params,
         signal: gone.signal,
+        held: async (wait) => {
+          const leave = this.#inFlight.enter(surface, true);
+          waits = true;
+          release?.();
+          release = leave;
+          try {
+            return await wait();
+          } finally {
+            leave();
+            release = this.#inFlight.resume(surface);
+          }
+        },
         body: () => (body ??= readBody(message, route.maxBodyBytes ?? MAX_BODY_BYTES, digest)),
       };
       // A promised digest also covers a body that the handler does not look at.

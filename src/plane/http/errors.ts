@@ -86,10 +86,11 @@ const TITLES: Readonly<Record<number, string>> = {
 
 /** Overload: the surface has as many requests in flight as it may have. */
 export class OverloadError extends FairleadError {
-  constructor(surface: Surface) {
-    super('FL_HTTP_OVERLOADED', `the plane has too many requests of ${surface} in flight; try again in a second`, {
+  constructor(surface: Surface, retryAfterMs: number) {
+    const seconds = Math.ceil(retryAfterMs / 1000);
+    super('FL_HTTP_OVERLOADED', `the plane has too many requests of ${surface} in flight; try again in ${seconds} s`, {
       kind: 'unavailable',
-      retryAfterMs: 1000,
+      retryAfterMs,
     });
   }
 }

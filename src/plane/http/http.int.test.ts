@@ -354,3 +354,37 @@ test('a stop lets what is under way end, and takes nothing new', async () => {
   await stopped;
   await assert.rejects(send(listener, 'GET', '/healthz'));
 });
+
+test('connections that never begin TLS keep nobody out', async () => {
+  const idle = await Promise.all(
+    Array.from(
+      { length: 60 },
+      () =>
+        new Promise<ReturnType<typeof connect>>((resolve) => {
+          const socket = connect({ port: tls.port, host: '127.0.0.1' }, () => resolve(socket));
+          socket.on('error', () => undefined);
+        }),
+    ),
+  );
+  const answers = await Promise.all(Array.from({ length: 40 }, () => send(tls, 'GET', '/readyz')));
+  assert.deepEqual([...new Set(answers.map(({ status }) => status))], [200]);
+  for (const socket of idle) socket.destroy();
+});
+
+test('probes have a port of their own, which answers nothing else', async () => {
+  const health = await http.listenHealth({ host: '127.0.0.1', port: 0 });
+  assert.deepEqual(
+    await Promise.all(
+      ['/healthz', '/livez', '/readyz', '/version', '/metrics', '/views/v1/who'].map(
+        async (path) => (await send(health, 'GET', path)).status,
+      ),
+    ),
+    [200, 200, 200, 404, 404, 404],
+  );
+  let fault: string | undefined = 'the fleet is being read';
+  http.readiness('test', () => fault);
+  const answer = await send(health, 'GET', '/readyz');
+  assert.deepEqual([answer.status, answer.text], [503, 'test: the fleet is being read']);
+  assert.equal((await send(health, 'POST', '/readyz')).status, 405);
+  fault = undefined;
+});

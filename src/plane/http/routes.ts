@@ -21,7 +21,7 @@ export interface Route {
   readonly handler: Handler;
   /** Default 3 MiB. */
   readonly maxBodyBytes?: number;
-  /** Whether it may wait (a watch, a long poll): counted apart from what is in flight. */
+  /** Whether it waits from its beginning (a watch): counted apart from what is in flight. What waits later calls `held`. */
   readonly isLongRunning?: (head: RequestHead) => boolean;
 }
 

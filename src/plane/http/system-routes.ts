@@ -18,6 +18,20 @@ function text(status: number, body: string, type = 'text/plain; charset=utf-8'):
   return { status, headers: { 'content-type': type }, body };
 }
 
+/** `ok`, or a line for each thing that is not ready. */
+export async function readiness(
+  checks: ReadonlyMap<string, ReadinessCheck>,
+  isStopping: boolean,
+): Promise<{ readonly isReady: boolean; readonly words: string }> {
+  if (isStopping) return { isReady: false, words: 'stopping' };
+  const faults: string[] = [];
+  for (const [name, check] of checks) {
+    const fault = await check();
+    if (fault !== undefined) faults.push(`${name}: ${fault}`);
+  }
+  return faults.length === 0 ? { isReady: true, words: 'ok' } : { isReady: false, words: faults.join('\n') };
+}
+
 /** What probes and clients ask of any server, and the session routes, which the listener answers itself. */
 export function systemRoutes({ version, metrics, checks, isStopping }: SystemRoutesOptions): Route[] {
   const get = (path: string, handler: Route['handler'], permission: Permission = PUBLIC): Route => ({
@@ -28,13 +42,8 @@ export function systemRoutes({ version, metrics, checks, isStopping }: SystemRou
     handler,
   });
   const readyz = async (): Promise<PlainResponse> => {
-    if (isStopping()) return text(503, 'stopping');
-    const faults: string[] = [];
-    for (const [name, check] of checks) {
-      const fault = await check();
-      if (fault !== undefined) faults.push(`${name}: ${fault}`);
-    }
-    return faults.length === 0 ? text(200, 'ok') : text(503, faults.join('\n'));
+    const { isReady, words } = await readiness(checks, isStopping());
+    return text(isReady ? 200 : 503, words);
   };
   const admins: Permission = { allow: 'authorized', attributes: (head) => ({ verb: 'get', resource: '', path: head.path }) };
   return [

@@ -47,6 +47,11 @@ export interface HttpRequest extends RequestHead {
   readonly params: Readonly<Record<string, string>>;
   /** Aborts when the client is gone or the plane stops. */
   readonly signal: AbortSignal;
+  /**
+   * Waits for something that may take long, like news: the request is not in flight meanwhile, but counts among the long-running.
+   * Errors: FL_HTTP_OVERLOADED when too many wait; `wait` is not begun then.
+   */
+  held<T>(wait: () => Promise<T>): Promise<T>;
   /** The whole body, at most the route's limit (413 otherwise), checked against the digest a signed request promised. */
   body(): Promise<Buffer>;
 }

@@ -1,6 +1,6 @@
 /** The process of the simulated agents; started by SimulatedAgents, ordered over IPC, gone when its parent is. */
 import { generateX25519Identity, identityToRecipient } from 'age-encryption';
-import { fullJitter, mapLimited, messageOf } from '#base';
+import { FairleadError, mapLimited, messageOf, retryDelay } from '#base';
 import { AgentClient, Refused } from '../../plane/agents/testing/agent-client.ts';
 import type { Order, Told } from './messages.ts';
 
@@ -45,7 +45,7 @@ async function live(agent: AgentClient, waitMs: number): Promise<void> {
       if (stop.signal.aborted) return;
       failures += 1;
       if (failures === 1) tell({ is: 'lost', cluster: agent.cluster, at: Date.now(), why: messageOf(error) });
-      await sleep(fullJitter(failures, BACKOFF));
+      await sleep(retryDelay(failures, error instanceof FairleadError ? (error.retryAfterMs ?? 0) : 0, BACKOFF));
     }
   }
 }
@@ -58,7 +58,7 @@ async function joined(agent: AgentClient, token: string): Promise<void> {
     } catch (error) {
       // The plane spreads a flood of joins; the token opens for the same key again.
       if (!(error instanceof Refused) || error.status !== 429 || stop.signal.aborted) throw error;
-      await sleep(500 + Math.random() * 1000);
+      await sleep(retryDelay(0, error.retryAfterMs ?? 0, BACKOFF));
     }
   }
 }

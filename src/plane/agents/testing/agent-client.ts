@@ -68,7 +68,10 @@ export class Refused extends FairleadError {
   readonly problem: Problem;
 
   constructor(status: number, problem: Problem) {
-    super(problem.code, `${status} ${problem.detail ?? problem.title}`, { kind: 'denied' });
+    super(problem.code, `${status} ${problem.detail ?? problem.title}`, {
+      kind: 'denied',
+      ...(problem.retryAfterMs === undefined ? {} : { retryAfterMs: problem.retryAfterMs }),
+    });
     this.status = status;
     this.problem = problem;
   }

@@ -17,7 +17,7 @@ import {
   type PlaneObject,
 } from '#api';
 import { createEngine, type Engine } from '#plane/engine';
-import { createHttp, type Http } from '#plane/http';
+import { createHttp, type Http, type HttpLimits } from '#plane/http';
 import { openKeys, type PlaneKeys } from '#plane/keys';
 import { openStore, type Store, type Transaction, type Write } from '#plane/store';
 import { createClusters, createEnroll } from '../../clusters/index.ts';
@@ -34,6 +34,7 @@ export interface PlaneRoomsOptions {
   readonly frozen?: () => boolean;
   readonly budgets?: Readonly<Partial<Record<Verb, Budget>>>;
   readonly totalBudgets?: Readonly<Partial<Record<Verb, Budget>>>;
+  readonly limits?: HttpLimits;
 }
 
 /** The rooms agents, clusters and deliveries on a real store, real keys, the real engine and TLS listeners. */
@@ -83,7 +84,7 @@ export class PlaneRooms implements AsyncDisposable {
     const log = options.log ?? silentLog;
     const keys = await openKeys({ dir: join(dir, 'keys'), clock: systemClock });
     const store = await openStore({ dir: join(dir, 'data'), kinds: allKinds, log, clock: systemClock });
-    const http = await createHttp({ log, version: {} });
+    const http = await createHttp({ log, version: {}, ...(options.limits === undefined ? {} : { limits: options.limits }) });
     const frozen = options.frozen ?? (() => false);
     const agents = await createAgents({ store, keys, clock, log, newUid, frozen }, http, {
       ...(options.budgets === undefined ? {} : { budgets: options.budgets }),
