@@ -68,3 +68,29 @@ test('a value that was changed away and back is as wanted, only not ours any mor
   assert.equal(inspect(written('value'), wanted, []).drift?.kind, 'unowned');
   assert.equal(inspect(written('by hand'), wanted, []).drift?.kind, 'changed');
 });
+
+test('what a controller fills in for a placeholder of Git is its own, without drift or conflict', () => {
+  const roles = { apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'ClusterRole', metadata: { name: 'all' } };
+  const aggregationRule = { clusterRoleSelectors: [{ matchLabels: { of: 'all' } }] };
+  const filled = (manager: string): KubeObject => ({
+    ...roles,
+    metadata: {
+      name: 'all',
+      managedFields: [
+        {
+          manager: 'fairlead',
+          operation: 'Apply',
+          apiVersion: roles.apiVersion,
+          fieldsV1: { 'f:aggregationRule': { 'f:clusterRoleSelectors': {} } },
+        },
+        { manager, operation: 'Apply', apiVersion: roles.apiVersion, fieldsV1: { 'f:rules': {} } },
+      ],
+    },
+    aggregationRule,
+    rules: [{ apiGroups: [''], resources: ['pods'], verbs: ['get'] }],
+  });
+  const wanted = { ...roles, aggregationRule, rules: [] };
+  const seen = inspect(filled('clusterrole-aggregation-controller'), wanted, []);
+  assert.deepEqual([seen.drift, seen.conflicts, seen.yielded], [undefined, [], ['/rules']]);
+  assert.equal(inspect(filled('another-applier'), wanted, []).conflicts.length, 1);
+});

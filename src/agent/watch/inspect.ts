@@ -32,6 +32,12 @@ const MAX_FIELDS = 20;
 const tools =
   /^(kubectl|helm|k9s|headlamp|lens|openlens|freelens|aptakube|octant|dashboard|kubernetes-dashboard|mozilla|node-fetch|oc)([-_/.].*)?$/i;
 
+/**
+ * Controllers that only ever fill in what manifests leave to them, as with `rules: []` of an aggregated ClusterRole or
+ * `caBundle: ""` of a webhook: their word counts more than the placeholder in Git.
+ */
+const fillers = new Set(['clusterrole-aggregation-controller', 'cert-manager-cainjector', 'cainjector', 'service-ca-operator']);
+
 /** Whether a field manager is a person with a tool. `kubectl rollout restart` only asks for a restart: undoing it would be another. */
 export function isHumanTool(manager: string): boolean {
   return tools.test(manager) && manager !== 'kubectl-rollout';
@@ -52,7 +58,7 @@ export function inspect(live: KubeObject, wanted: KubeObject | Uint8Array, ignor
     const pointer = pointerOf(live, difference);
     if (author !== undefined && !isHumanTool(author.manager) && pointer !== undefined) {
       // An autoscaler's word on replicas counts more than Git's.
-      if (author.subresource === 'scale') {
+      if (author.subresource === 'scale' || fillers.has(author.manager)) {
         yielded.push(pointer);
         continue;
       }
