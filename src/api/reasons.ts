@@ -277,6 +277,24 @@ export const reasons = {
   },
 
   // hold
+  FL_HOOK_RUNNING: {
+    area: 'apply',
+    actor: 'nobody: it resolves itself',
+    says: '{object} runs in {cluster} as {event} hook',
+  },
+  FL_HOOK_FAILED: {
+    area: 'apply',
+    actor: 'application owner',
+    says: '{event} hook {object} failed in {cluster}: {words}',
+    next: 'it runs once per content: correct it in Git, or let it run again with fairlead reconcile; a removal goes on with a waiver',
+  },
+  FL_HOOK_TIMEOUT: {
+    area: 'apply',
+    actor: 'application owner',
+    says: '{event} hook {object} is not complete in {cluster} after {seconds} s',
+    next: 'it runs once per content: correct it in Git, or let it run again with fairlead reconcile; a removal goes on with a waiver',
+  },
+  FL_HOOK_DONE: { area: 'agent', actor: 'nobody: it is done', says: '{event} hook {object} succeeded in {cluster}' },
   FL_HOLD_SUSPENDED: {
     area: 'hold',
     actor: 'application owner',

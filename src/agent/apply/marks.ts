@@ -9,6 +9,12 @@ export const OWNER_LABEL = 'fairlead.dev/owner';
 export const OBJECT_ANNOTATION = 'fairlead.dev/object';
 /** `disabled`: stays when it is gone from Git. */
 export const PRUNE_ANNOTATION = 'fairlead.dev/prune';
+/** On an object made by a hook: which run, event and hook of which application made it. */
+export const HOOK_LABEL = 'fairlead.dev/hook';
+/** On such an object: the owner whose hook it is. */
+export const HOOK_OWNER_ANNOTATION = 'fairlead.dev/hook-of';
+/** On such a Job: its `ttlSecondsAfterFinished`, which counts only once its result was seen. */
+export const HOOK_TTL_ANNOTATION = 'fairlead.dev/hook-ttl';
 export const WAVE_ANNOTATION = 'fairlead.dev/wave';
 
 export function marksFor(owner: string, key: ObjectKey): Required<Pick<MetadataInjection, 'labels' | 'annotations'>> {

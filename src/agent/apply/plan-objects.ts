@@ -1,7 +1,7 @@
 import { FairleadError } from '#base';
 import type { Bundle, BundleEntry, DesiredApplication, ObjectIdentity } from '#api';
 import { formatId, getIn, type KubeObject } from '#kube';
-import type { Outcome, PlannedObject } from '../core/model.ts';
+import type { Outcome, PlannedHook, PlannedObject } from '../core/model.ts';
 import type { ClusterPort } from './cluster-port.ts';
 import { failureOf } from './failure.ts';
 import { limitViolation } from './limits.ts';
@@ -19,7 +19,9 @@ export async function planObjects(
   const unresolved: Planned['unresolved'][number][] = [];
   const refused: Planned['refused'][number][] = [];
   const ownScopes = scopesInBundle(bundle, peek);
-  for (const entry of bundle.entries) {
+  const hooks: PlannedHook[] = [];
+  /** The object as it lives in this cluster; undefined where it cannot, or must not. */
+  const place = async (entry: BundleEntry): Promise<PlannedObject | undefined> => {
     const scope = await scopeOf(entry, ownScopes, port);
     const isSealed = entry.sealed !== undefined;
     const id: ObjectIdentity = {
@@ -27,7 +29,8 @@ export async function planObjects(
       namespace: scope === 'Cluster' ? '' : entry.id.namespace || wanted.settings.defaultNamespace || 'default',
     };
     const object: PlannedObject = {
-      key: formatId(id),
+      // A generated name is known only later: the digest tells one such object from another.
+      key: formatId(id.name === '' ? { ...id, name: `*${entry.digest.slice(-8)}` } : id),
       id,
       digest: entry.digest,
       stage: entry.stage,
@@ -40,20 +43,30 @@ export async function planObjects(
         id: entry.id,
         reason: failureOf(scope, { object, verb: 'find', serviceAccount: wanted.serviceAccount }, port).reason,
       });
-      continue;
+      return undefined;
     }
     const subject = { id, isNamespaced: scope === 'Namespaced', content: () => peek({ digest: entry.digest, isSealed }) };
     const violation = limitViolation(subject, wanted, port);
-    if (violation === undefined) objects.push(object);
-    else refused.push({ id, reason: violation });
+    if (violation === undefined) return object;
+    refused.push({ id, reason: violation });
+    return undefined;
+  };
+  for (const entry of bundle.entries) {
+    const object = await place(entry);
+    if (object !== undefined) objects.push(object);
   }
-  return { type: 'planned', objects, unresolved, refused };
+  for (const entry of bundle.hooks ?? []) {
+    const object = await place(entry);
+    const { events, deletePolicies, timeoutSeconds } = entry;
+    if (object !== undefined) hooks.push({ ...object, events, deletePolicies, timeoutSeconds });
+  }
+  return { type: 'planned', objects, hooks, unresolved, refused };
 }
 
 /** Scopes of kinds whose definitions travel in the same bundle. */
 function scopesInBundle(bundle: Bundle, peek: Parameters<typeof planObjects>[2]): ReadonlyMap<string, 'Namespaced' | 'Cluster'> {
   const scopes = new Map<string, 'Namespaced' | 'Cluster'>();
-  if (bundle.entries.every((entry) => entry.scope !== 'unknown')) return scopes;
+  if ([...bundle.entries, ...(bundle.hooks ?? [])].every((entry) => entry.scope !== 'unknown')) return scopes;
   for (const entry of bundle.entries) {
     if (entry.id.group !== 'apiextensions.k8s.io' || entry.id.kind !== 'CustomResourceDefinition') continue;
     const definition = peek({ digest: entry.digest, isSealed: false });

@@ -1,6 +1,6 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { FairleadError } from '#base';
-import { getIn, injectMetadata, isRecord, isSecretKind, type KubeObject } from '#kube';
+import { getIn, injectMetadata, isRecord, isSecretKind, type KubeObject, type MetadataInjection } from '#kube';
 import type { PlannedObject } from '../core/model.ts';
 import type { AgentKeys } from '../link/identity.ts';
 import type { AgentStore } from '../state/agent-store.ts';
@@ -27,6 +27,13 @@ export class WantedObjects {
   async body(object: PlannedObject, owner: string): Promise<Buffer> {
     const bytes = this.#bytes(object);
     return this.#injected(object.isSealed ? await this.#keys.unseal(bytes) : bytes, object, owner);
+  }
+
+  /** A hook as it is made, with these marks instead of an owner's: it is not held. */
+  async hookBody(hook: PlannedObject, marks: Pick<MetadataInjection, 'labels' | 'annotations'>): Promise<Buffer> {
+    const bytes = this.#bytes(hook);
+    const clear = hook.isSealed ? await this.#keys.unseal(bytes) : bytes;
+    return injectMetadata(clear, { ...marks, ...(hook.id.namespace === '' ? {} : { namespace: hook.id.namespace }) });
   }
 
   /** Prepares a sealed object for `comparable`; others need no preparation. */

@@ -9,7 +9,9 @@ import {
 } from '#api';
 import { retryDelay, rfc3339, shortHash } from '#base';
 import { describeId, parseId } from '#kube';
-import type { AgentState, AppCommand, AppKey, AppRecord, AppState, ObjectKey, ObjectState, Step } from './model.ts';
+import type { AgentState, AppCommand, AppKey, AppRecord, AppState, Happening, ObjectKey, ObjectState, Step } from './model.ts';
+
+export type { Happening };
 
 /** What a transition may know besides the application itself. */
 export interface Context {
@@ -23,13 +25,6 @@ export interface Transition {
   readonly app: AppState;
   readonly command?: AppCommand;
   readonly events?: readonly Happening[];
-}
-
-/** An event before it has an id. */
-export interface Happening {
-  readonly type: 'Normal' | 'Warning';
-  readonly reason: Reason;
-  readonly object?: ObjectIdentity;
 }
 
 export function appKey(project: string, name: string): AppKey {

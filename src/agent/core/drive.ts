@@ -16,6 +16,7 @@ import { withinBudget } from './budget.ts';
 import { isAbout } from './retirement.ts';
 import { areAllPlanned, isListedElsewhere, isTakenElsewhere } from './claims.ts';
 import { dueCorrections } from './corrections.ts';
+import { deleteHooksOf, passHooks } from './hooks.ts';
 import type { AppRecord, AppState, InventoryItem, ObjectKey, ObjectState } from './model.ts';
 
 // A release that never becomes healthy must not keep what it replaces for ever: both may need the same port or quota.
@@ -65,8 +66,9 @@ export function drive(app: AppState, context: Context): Transition {
 function begin(app: AppState, context: Context): AppState {
   // Whatever was applied is compared anew: settings may have changed what it should be.
   const objects = new Map([...app.objects].map(([key, one]): [ObjectKey, ObjectState] => [key, pendingAgain(one)]));
+  const { hook: _progress, ...withoutHook } = app;
   const fresh: AppState = {
-    ...app,
+    ...withoutHook,
     objects,
     isStale: false,
     attempts: 0,
@@ -115,11 +117,11 @@ function driveRecording(app: AppState, context: Context): Transition {
   const applying = moveTo(app, { at: 'applying', index: 0, isWaiting: false });
   if (!isNew) return { app: applying };
   const record: AppRecord = {
+    ...app.record,
     project: app.project,
     name: app.name,
     uid: wanted.uid,
     inventory,
-    ...(app.record?.applied === undefined ? {} : { applied: app.record.applied }),
   };
   return start({ ...applying, record }, { type: 'store', app: app.key, record, events: [] });
 }
@@ -149,6 +151,8 @@ function dependencyHold(app: AppState, context: Context): ReturnType<typeof why>
 function driveApplying(app: AppState, context: Context): Transition {
   const { wanted, plan, record, step } = app;
   if (wanted === undefined || plan === undefined || record === undefined || step.at !== 'applying') return { app };
+  const gate = step.index === 0 ? hooksFirst(app, context, 'pre', 'planning') : undefined;
+  if (gate !== undefined) return gate;
   for (let index = step.index; index < plan.batches.length; index += 1) {
     const batch = plan.batches[index];
     if (batch === undefined) break;
@@ -174,7 +178,30 @@ function driveApplying(app: AppState, context: Context): Transition {
       isCorrection: false,
     });
   }
-  return { app: afterApplying(app, context) };
+  const done = afterApplying(app, context);
+  return (done.step.at === 'pruning' ? hooksFirst(app, context, 'post', 'planning') : undefined) ?? { app: done };
+}
+
+/** What hooks ask for before anything else may happen; undefined: nothing. */
+function hooksFirst(
+  app: AppState,
+  context: Context,
+  phase: 'pre' | 'post',
+  resume: 'planning' | 'retiring',
+): Transition | undefined {
+  const gate = passHooks(app, context, phase);
+  switch (gate) {
+    case 'open':
+      return undefined;
+    case 'waiting':
+      return correcting(app, context);
+    case 'failed': {
+      const reason = app.record?.hooks?.failed?.reason;
+      return reason === undefined ? { app } : { app: block(app, reason, FOREVER, resume) };
+    }
+    default:
+      return gate;
+  }
 }
 
 function afterApplying(app: AppState, context: Context): AppState {
@@ -258,8 +285,10 @@ function driveFinishing(app: AppState, context: Context): Transition {
     ? held
     : { release: wanted.release, number: wanted.number, bundle: wanted.bundle, at: rfc3339(context.at) };
   const settling = moveTo(app, { at: 'settling' });
-  if (isHeld && inventory.size === record.inventory.size) return { app: settling };
-  const next: AppRecord = { ...record, inventory, applied };
+  if (isHeld && inventory.size === record.inventory.size && record.hooks === undefined) return { app: settling };
+  const { hooks: _done, deleteHooks: _old, ...rest } = record;
+  const deleteHooks = deleteHooksOf(plan.hooks);
+  const next: AppRecord = { ...rest, inventory, applied, ...(deleteHooks.length === 0 ? {} : { deleteHooks }) };
   const events: Happening[] = isHeld
     ? []
     : [{ type: 'Normal', reason: why(context, 'FL_APPLIED', { release: wanted.release, ...app.counts }) }];
@@ -331,7 +360,9 @@ function driveRetiring(app: AppState, context: Context): Transition {
   if (retire === undefined || step.at !== 'retiring') return { app };
   if (record === undefined || !isAbout(retire, record)) return { app: moveTo(app, { at: 'forgetting' }) };
   const left = [...record.inventory.keys()].filter((key) => !app.kept.has(key));
-  if (left.length === 0) return { app: moveTo(app, { at: 'forgetting' }) };
+  if (left.length === 0) {
+    return hooksFirst(app, context, 'post', 'retiring') ?? { app: moveTo(app, { at: 'forgetting' }) };
+  }
   const remove = (mode: 'delete' | 'orphan', keys: readonly ObjectKey[]): Transition =>
     start(app, {
       type: 'remove',
@@ -369,6 +400,8 @@ function driveRetiring(app: AppState, context: Context): Transition {
     waiver: retire.id,
   });
   if (verdict.allowed.length === 0 && verdict.hold !== undefined) return { app: block(app, verdict.hold, FOREVER, 'retiring') };
+  const gate = hooksFirst(app, context, 'pre', 'retiring');
+  if (gate !== undefined) return gate;
   return context.at < step.nextAt ? { app } : remove('delete', verdict.allowed);
 }
 

@@ -4,6 +4,8 @@ import type {
   DesiredPosition,
   DesiredState,
   Envelope,
+  HookDeletePolicy,
+  HookEvent,
   ObjectIdentity,
   Reason,
   RetireEntry,
@@ -26,6 +28,28 @@ export interface PlannedObject {
   readonly source?: { readonly file: string; readonly line: number };
 }
 
+/** An object that runs once per (content, event). Where its name is generated, `id.name` is '' and the key ends otherwise. */
+export interface PlannedHook extends PlannedObject {
+  readonly events: readonly HookEvent[];
+  readonly deletePolicies: readonly HookDeletePolicy[];
+  readonly timeoutSeconds: number;
+}
+
+/** What is known of the hooks of one content: written before a hook is made and after it has ended. */
+export interface HookRun {
+  /** Digest of the bundle, or id of the retirement. */
+  readonly content: string;
+  readonly action: 'install' | 'upgrade' | 'delete';
+  /** Marks what belongs to this run. */
+  readonly id: string;
+  /** `<event> <key>` of those that succeeded. */
+  readonly done: readonly string[];
+  /** The one that runs, since when (ms), and its uid once it is made. */
+  readonly current?: { readonly name: string; readonly since: number; readonly uid?: string };
+  /** `nudge`: of the document under which it failed. */
+  readonly failed?: { readonly name: string; readonly reason: Reason; readonly nudge: string };
+}
+
 /** What we have put, or are about to put, into the cluster: only what is in here can ever be deleted. */
 export interface InventoryItem {
   /** API version in which it was applied. */
@@ -41,6 +65,10 @@ export interface AppRecord {
   readonly inventory: Inventory;
   /** The (release, bundle) held completely, and when that became so (RFC 3339). */
   readonly applied?: AppliedRecord;
+  /** Of the content that is on its way. */
+  readonly hooks?: HookRun;
+  /** Of the content that is applied: its removal will run them. */
+  readonly deleteHooks?: readonly PlannedHook[];
 }
 
 export interface AppliedRecord {
@@ -120,6 +148,8 @@ export interface Plan {
   readonly bundle: string;
   readonly keys: ReadonlySet<ObjectKey>;
   readonly batches: readonly Batch[];
+  /** In the order in which they run. */
+  readonly hooks: readonly PlannedHook[];
   /** Objects whose place in the cluster is not known yet: their kind is missing. */
   readonly unresolved: readonly { readonly id: ObjectIdentity; readonly reason: Reason }[];
   /** Objects that the Project's limits or the agent's own safety forbid: nothing is applied while there is one. */
@@ -157,6 +187,14 @@ export interface AppState {
   /** Gone from the bundle, there to stay: they remain in the inventory. */
   readonly kept: ReadonlySet<ObjectKey>;
   readonly times: { readonly fetchedAt?: string; readonly healthyAt?: string };
+  /** Of the hook under way, or what became of one: said with the write that makes it durable. */
+  readonly hook?: {
+    readonly polls: number;
+    readonly nextAt: number;
+    /** Events whose spent hooks were deleted. */
+    readonly cleared: readonly HookEvent[];
+    readonly unsaved: readonly Happening[] | undefined;
+  };
   /** Corrections that an earlier process had begun: whether it made them shows when the objects are looked at. */
   readonly begun?: ReadonlyMap<ObjectKey, Drift>;
   /** Events of the write that runs: said when it is durable. */
@@ -217,6 +255,13 @@ export interface Observation {
   readonly reason?: Reason;
 }
 
+/** An event before it has an id. */
+export interface Happening {
+  readonly type: 'Normal' | 'Warning';
+  readonly reason: Reason;
+  readonly object?: ObjectIdentity;
+}
+
 /** How one object of an apply ended. */
 export type ObjectOutcome =
   | {
@@ -244,12 +289,17 @@ export type Outcome =
   | {
       readonly type: 'planned';
       readonly objects: readonly PlannedObject[];
+      readonly hooks: readonly PlannedHook[];
       readonly unresolved: Plan['unresolved'];
       readonly refused: Plan['refused'];
     }
   | { readonly type: 'stored' }
   | { readonly type: 'applied'; readonly results: readonly ObjectOutcome[] }
   | { readonly type: 'removed'; readonly results: readonly RemovalOutcome[] }
+  | { readonly type: 'hooked'; readonly state: 'running'; /** Once it is there. */ readonly uid: string | undefined }
+  | { readonly type: 'hooked'; readonly state: 'succeeded' }
+  | { readonly type: 'hooked'; readonly state: 'failed'; readonly words: string }
+  | { readonly type: 'cleared' }
   /** The command as a whole did not succeed. */
   | { readonly type: 'failed'; readonly reason: Reason; readonly retryAfterMs?: number };
 
@@ -284,6 +334,24 @@ export type AppCommand = { readonly app: AppKey } & (
       readonly mode: 'prune' | 'delete' | 'orphan';
       readonly serviceAccount: string | undefined;
       readonly objects: readonly { readonly key: ObjectKey; readonly version: string }[];
+    }
+  /** Makes the hook if it is not there, and looks how far it is. */
+  | {
+      readonly type: 'hook';
+      readonly hook: PlannedHook;
+      readonly event: HookEvent;
+      /** What the object of exactly this run, event and hook carries. */
+      readonly mark: string;
+      /** Of the object that was made; undefined before. */
+      readonly uid: string | undefined;
+      readonly wanted: DesiredApplication | undefined;
+      readonly serviceAccount: string | undefined;
+    }
+  /** Deletes what hooks have left, by their delete policies. */
+  | {
+      readonly type: 'clearHooks';
+      readonly hooks: readonly { readonly hook: PlannedHook; readonly mark: string }[];
+      readonly serviceAccount: string | undefined;
     }
 );
 

@@ -2,6 +2,7 @@ import { rfc3339, unreachable } from '#base';
 import { block, describeKey, moveTo, retryAfterMs, why, type Context, type Happening } from './app.ts';
 import { rivalFor } from './claims.ts';
 import { corrected } from './corrections.ts';
+import { takeHook } from './hooks.ts';
 import { planBatches } from './plan-batches.ts';
 import type {
   AppState,
@@ -27,7 +28,8 @@ export function takeOutcome(app: AppState, outcome: Outcome, context: Context): 
   const { busy, ...rest } = app;
   const idle: AppState = rest;
   // What is wanted has changed meanwhile: an answer about what was wanted before must not pass for one about what is now.
-  if (app.isStale && (outcome.type === 'fetched' || outcome.type === 'planned' || outcome.type === 'failed')) return plain(idle);
+  // What a hook of before has done shows when it is looked at again.
+  if (app.isStale && isAboutContent(outcome)) return plain(idle);
   switch (outcome.type) {
     case 'fetched':
       return plain(
@@ -42,11 +44,19 @@ export function takeOutcome(app: AppState, outcome: Outcome, context: Context): 
       return takeApplied(idle, outcome.results, context);
     case 'removed':
       return plain(takeRemoved(idle, outcome.results, context));
+    case 'hooked':
+      return plain(takeHook(idle, outcome, context));
+    case 'cleared':
+      return plain(idle);
     case 'failed':
       return plain(takeFailure(idle, busy, outcome, context));
     default:
       return unreachable(outcome);
   }
+}
+
+function isAboutContent({ type }: Outcome): boolean {
+  return type === 'fetched' || type === 'planned' || type === 'hooked' || type === 'failed';
 }
 
 function plain(app: AppState): Taken {
@@ -75,6 +85,7 @@ function takePlan(app: AppState, outcome: Extract<Outcome, { type: 'planned' }>,
       bundle: wanted.bundle,
       keys: new Set(objects.keys()),
       batches: planBatches(outcome.objects),
+      hooks: outcome.hooks,
       unresolved: outcome.unresolved,
       refused: outcome.refused,
     },
@@ -242,7 +253,7 @@ function takeFailure(
     case 'remove':
       return block(next, outcome.reason, retryAt, app.step.at === 'retiring' ? 'retiring' : 'pruning');
     default:
-      return block(next, outcome.reason, retryAt, 'planning');
+      return block(next, outcome.reason, retryAt, app.step.at === 'retiring' ? 'retiring' : 'planning');
   }
 }
 

@@ -308,6 +308,8 @@ export function nextWakeAt(state: AgentState): number | undefined {
     if (step.at === 'blocked') next = Math.min(next, step.retryAt);
     if (step.at === 'pruning') next = Math.min(next, step.nextAt > 0 ? step.nextAt : step.since + PRUNE_ANYWAY_AFTER_MS);
     if (step.at === 'retiring') next = Math.min(next, step.nextAt > 0 ? step.nextAt : next);
+    if ((step.at === 'applying' || step.at === 'retiring') && (app.hook?.nextAt ?? 0) > 0)
+      next = Math.min(next, app.hook?.nextAt ?? next);
     next = Math.min(next, nextCorrectionAt(app) ?? next);
   }
   return Number.isFinite(next) ? next : undefined;

@@ -2,6 +2,7 @@ import type { AgentPhase, DeliveryReport, ObjectReport, Reason, WireReason } fro
 import { parseId } from '#kube';
 import { describeKey, isHealthy, why, type Context } from './app.ts';
 import { driftReason } from './corrections.ts';
+import { runningHook } from './hooks.ts';
 import type { AgentState, AppState, ObjectState } from './model.ts';
 
 const MAX_PROBLEMS = 50;
@@ -64,10 +65,13 @@ function deliveryReport(app: AppState, context: Context): DeliveryReport {
 function retiringReport(app: AppState, context: Context): DeliveryReport {
   const applied = app.record?.applied;
   const total = app.record?.inventory.size ?? 0;
+  const hook = runningHook(app);
   const reason =
     app.step.at === 'blocked'
       ? app.step.reason
-      : ([...app.removals.values()][0] ?? why(context, 'FL_RETIRING', { application: app.name, mode: app.retire?.mode ?? '' }));
+      : hook !== undefined
+        ? why(context, 'FL_HOOK_RUNNING', hook)
+        : ([...app.removals.values()][0] ?? why(context, 'FL_RETIRING', { application: app.name, mode: app.retire?.mode ?? '' }));
   return {
     project: app.project,
     application: app.name,
@@ -155,6 +159,8 @@ function reasonOf(app: AppState, problems: readonly ObjectReport[], context: Con
       return step.reason;
     case 'applying':
     case 'recording': {
+      const hook = runningHook(app);
+      if (hook !== undefined) return why(context, 'FL_HOOK_RUNNING', hook);
       const waiting = problems.find((one) => one.state === 'unhealthy' || one.state === 'waiting');
       if (step.at === 'applying' && step.isWaiting && waiting !== undefined) return reasonFrom(waiting.reason);
       const total = app.plan?.keys.size ?? 0;

@@ -38,7 +38,8 @@ export async function fetchContent(digest: string, options: FetchOptions): Promi
     bundle = parseBundle(bytes, digest);
   }
   const missing = new Map<string, number>();
-  for (const entry of bundle.entries) if (!store.hasObject(entry.digest)) missing.set(entry.digest, entry.size);
+  for (const entry of [...bundle.entries, ...(bundle.hooks ?? [])])
+    if (!store.hasObject(entry.digest)) missing.set(entry.digest, entry.size);
   for (const group of groupBySize([...missing])) await fetchObjects(group, options);
   // Last, so that a bundle that is here is here with all its objects.
   if (bytes !== undefined) await store.addContent({ bundles: new Map([[digest, bytes]]), objects: new Map() });
@@ -50,7 +51,7 @@ function parseBundle(bytes: Buffer, digest: string): Bundle {
   const isWhole =
     bundle.version === 1 &&
     Array.isArray(bundle.entries) &&
-    bundle.entries.every((entry) => /^sha256:[0-9a-f]{64}$/.test(entry.digest));
+    [...bundle.entries, ...(bundle.hooks ?? [])].every((entry) => /^sha256:[0-9a-f]{64}$/.test(entry.digest));
   if (!isWhole) {
     throw new FairleadError('FL_CONTENT_FORM', `bundle ${digest} is of a form this agent does not know; upgrade the agent`, {
       kind: 'invalid',

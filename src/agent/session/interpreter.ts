@@ -4,6 +4,8 @@ import type { ResourceMapping } from '#kube';
 import { applyObjects } from '../apply/apply-objects.ts';
 import type { ClusterPort } from '../apply/cluster-port.ts';
 import { ensureNamespace } from '../apply/ensure-namespace.ts';
+import { failureOf } from '../apply/failure.ts';
+import { advanceHook, clearHook, type HookMarks } from '../apply/run-hook.ts';
 import { ignoreRulesFor } from '../apply/ignore-rules.ts';
 import { planObjects } from '../apply/plan-objects.ts';
 import { removeObjects } from '../apply/remove-objects.ts';
@@ -129,10 +131,31 @@ export class Interpreter {
         await this.#watchNewKinds(command.objects);
         return { type: 'applied', results };
       }
+      case 'hook':
+        return this.#hook(command, owner, signal);
+      case 'clearHooks':
+        for (const { hook, mark } of command.hooks)
+          await clearHook({ hook, mark, serviceAccount: command.serviceAccount }, port, signal);
+        return { type: 'cleared' };
       case 'remove':
         return { type: 'removed', results: await removeObjects({ ...command, owner }, port, signal) };
       default:
         return unreachable(command);
+    }
+  }
+
+  async #hook(command: Extract<AppCommand, { type: 'hook' }>, owner: string, signal: AbortSignal): Promise<Outcome> {
+    const { port, wantedObjects } = this.#options;
+    const { hook, wanted, serviceAccount } = command;
+    try {
+      if (wanted !== undefined && command.uid === undefined) await ensureNamespace(wanted, [hook], port, signal);
+      const job = { ...command, owner, body: (marks: HookMarks) => wantedObjects.hookBody(hook, marks) };
+      return await port.limiter.run(() => advanceHook(job, port, signal), signal);
+    } catch (error) {
+      if (signal.aborted) throw error;
+      // Nothing ran: what the API server refuses now it may take later.
+      const { reason, retry } = failureOf(error, { object: hook, verb: 'create', serviceAccount }, port);
+      return { type: 'failed', reason, ...(retry === 'late' ? { retryAfterMs: 5000 } : {}) };
     }
   }
 

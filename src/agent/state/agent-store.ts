@@ -213,12 +213,14 @@ export class AgentStore {
     await this.#store.commit(changes);
   }
 
-  /** Drops content that none of these bundles needs; returns how many values went. */
+  /** Drops content that neither these bundles nor the hooks of a removal need; returns how many values went. */
   async dropContentBut(bundles: ReadonlySet<string>): Promise<number> {
     const needed = new Set<string>();
+    for (const record of this.records()) for (const hook of record.deleteHooks ?? []) needed.add(`object/${hook.digest}`);
     for (const digest of bundles) {
       needed.add(`bundle/${digest}`);
-      for (const entry of this.bundle(digest)?.entries ?? []) needed.add(`object/${entry.digest}`);
+      const bundle = this.bundle(digest);
+      for (const entry of [...(bundle?.entries ?? []), ...(bundle?.hooks ?? [])]) needed.add(`object/${entry.digest}`);
     }
     const gone = [...this.#store.keys('bundle/'), ...this.#store.keys('object/')].filter((key) => !needed.has(key));
     if (gone.length > 0) await this.#store.commit(new Map(gone.map((key) => [key, undefined])));

@@ -19,6 +19,7 @@ import {
   type DesiredPosition,
   type DesiredState,
   type Envelope,
+  type HookEntry,
   type JoinRequest,
   type KeySet,
   type ReportRequest,
@@ -41,8 +42,17 @@ export interface AppOptions {
   readonly waiver?: DesiredApplication['waiver'];
   readonly nudge?: string;
   readonly uid?: string;
+  readonly hooks?: readonly TestHook[];
   /** Render-time scope; default: looked up in a short list, else unknown. */
   readonly scope?: 'unknown';
+}
+
+export interface TestHook {
+  readonly manifest: Manifest;
+  readonly events: HookEntry['events'];
+  readonly weight?: number;
+  readonly deletePolicies?: HookEntry['deletePolicies'];
+  readonly timeoutSeconds?: number;
 }
 
 interface Agent {
@@ -180,7 +190,11 @@ export class TestPlane implements AsyncDisposable {
   async setApp(name: string, manifests: readonly Manifest[], options: AppOptions = {}): Promise<DesiredApplication> {
     const entries: BundleEntry[] = [];
     for (const manifest of manifests) entries.push(await this.#entry(manifest, options));
-    const bytes = Buffer.from(JSON.stringify({ version: 1, entries }));
+    const hooks: HookEntry[] = [];
+    for (const { manifest, events, weight = 0, deletePolicies = [], timeoutSeconds = 300 } of options.hooks ?? [])
+      hooks.push({ ...(await this.#entry(manifest, options)), events, weight, deletePolicies, timeoutSeconds });
+    hooks.sort((a, b) => a.weight - b.weight);
+    const bytes = Buffer.from(JSON.stringify({ version: 1, entries, ...(hooks.length === 0 ? {} : { hooks }) }));
     const digest = sha256(bytes);
     this.bundles.set(digest, bytes);
     const number = (this.#number.get(name) ?? 0) + 1;
@@ -307,7 +321,7 @@ export class TestPlane implements AsyncDisposable {
         ? ('unknown' as const)
         : ('Namespaced' as const);
     return {
-      id: { group, version, kind, namespace: object.metadata.namespace ?? '', name: object.metadata.name },
+      id: { group, version, kind, namespace: object.metadata.namespace ?? '', name: object.metadata.name ?? '' },
       digest,
       size: bytes.length,
       stage: stageOf({ group, kind }),

@@ -1,8 +1,26 @@
 import assert from 'node:assert/strict';
-import type { AgentEvent, DesiredApplication, DesiredPosition, DesiredState, RetireEntry } from '#api';
+import {
+  hookEvents,
+  type AgentEvent,
+  type DesiredApplication,
+  type DesiredPosition,
+  type DesiredState,
+  type RetireEntry,
+} from '#api';
 import { sha256, type Rng } from '#base';
 import { ownerOf } from '../app.ts';
-import type { AgentState, AppCommand, AppRecord, Command, Outcome, PlannedObject, RetiredRecord, Signal } from '../model.ts';
+import { runningHook } from '../hooks.ts';
+import type {
+  AgentState,
+  AppCommand,
+  AppRecord,
+  Command,
+  Outcome,
+  PlannedHook,
+  PlannedObject,
+  RetiredRecord,
+  Signal,
+} from '../model.ts';
 import { nextWakeAt, reduce, restore } from '../reduce.ts';
 
 /** A command that was begun and not answered yet. */
@@ -37,6 +55,11 @@ export class ModelWorld {
   // The plane.
   document: DesiredState = emptyDocument();
   readonly bundles = new Map<string, readonly PlannedObject[]>();
+  readonly hooks = new Map<string, readonly PlannedHook[]>();
+  // What hooks made: key → of which run, and whether it has come to its end.
+  readonly #made = new Map<string, { readonly mark: string; isDone: boolean }>();
+  /** Hooks that ran for the content that is on its way, or came last, by application. */
+  readonly #ran = new Map<string, { readonly content: string; readonly names: Set<string> }>();
   readonly taken: AgentEvent[] = [];
   // The agent.
   state: AgentState;
@@ -115,8 +138,12 @@ export class ModelWorld {
     // A small universe, so that objects move between applications.
     const keys = ['k1', 'k2', 'k3', 'k4', 'k5', 'k6'].filter(() => this.#chance(0.4));
     const objects = keys.map((key) => plannedObject(key, `${key}-v${Math.floor(this.#rng() * 3)}`));
-    const bundle = sha256(JSON.stringify([name, objects]));
+    const hooks = this.#chance(0.5)
+      ? []
+      : ['h1', 'h2'].filter(() => this.#chance(0.6)).map((key) => this.#hook(`${name}-${key}`));
+    const bundle = sha256(JSON.stringify([name, objects, hooks]));
     this.bundles.set(bundle, objects);
+    this.hooks.set(bundle, hooks);
     const number = (before?.number ?? 0) + 1;
     return {
       project: 'p',
@@ -131,6 +158,11 @@ export class ModelWorld {
         : {},
       limits: { namespaces: ['*'], clusterKinds: [], deniedKinds: [], maxDeletions: 100, maxDeletionPercent: 100 },
     };
+  }
+
+  #hook(name: string): PlannedHook {
+    const events = hookEvents.filter(() => this.#chance(0.4));
+    return { ...plannedObject(name, name), events, deletePolicies: ['hook-succeeded'], timeoutSeconds: 300 };
   }
 
   #retirement(before: DesiredApplication): RetireEntry {
@@ -218,13 +250,16 @@ export class ModelWorld {
       if (wake === undefined) return;
       // Two that claim the same object go on asking: that is their rest.
       const blocked = [...this.state.apps.values()].filter((app) => app.step.at === 'blocked');
-      conflicted = blocked.every(
-        (app) =>
-          (app.step.at === 'blocked' && app.step.reason.code.startsWith('FL_CLAIM_')) ||
-          (app.step.at === 'blocked' && app.step.reason.code === 'FL_HOLD_DEPENDENCY'),
-      )
-        ? conflicted + 1
-        : 0;
+      const isHookRunning = [...this.state.apps.values()].some((app) => runningHook(app) !== undefined);
+      conflicted =
+        !isHookRunning &&
+        blocked.every(
+          (app) =>
+            (app.step.at === 'blocked' && app.step.reason.code.startsWith('FL_CLAIM_')) ||
+            (app.step.at === 'blocked' && app.step.reason.code === 'FL_HOLD_DEPENDENCY'),
+        )
+          ? conflicted + 1
+          : 0;
       if (conflicted > 12) return;
       this.wait(Math.max(1, wake - this.now));
     }
@@ -275,7 +310,13 @@ export class ModelWorld {
         return isFailing ? { type: 'failed', reason: words } : { type: 'fetched' };
       case 'plan':
         if (isFailing) return { type: 'failed', reason: words };
-        return { type: 'planned', objects: this.bundles.get(command.wanted.bundle) ?? [], unresolved: [], refused: [] };
+        return {
+          type: 'planned',
+          objects: this.bundles.get(command.wanted.bundle) ?? [],
+          hooks: this.hooks.get(command.wanted.bundle) ?? [],
+          unresolved: [],
+          refused: [],
+        };
       case 'store': {
         if (command.record === undefined) this.disk.records.delete(command.app);
         else this.#storeRecord(command.app, owner, command.record);
@@ -311,6 +352,15 @@ export class ModelWorld {
             };
           }),
         };
+      case 'hook':
+        return this.#runHook(command);
+      case 'clearHooks':
+        for (const { hook, mark } of command.hooks) {
+          const made = this.#made.get(hook.key);
+          assert.ok(made?.mark !== mark || made.isDone, `${hook.key} is cleared while it runs`);
+          if (made?.mark === mark) this.#made.delete(hook.key);
+        }
+        return { type: 'cleared' };
       case 'remove':
         return {
           type: 'removed',
@@ -333,10 +383,48 @@ export class ModelWorld {
     }
   }
 
+  #runHook(command: Extract<AppCommand, { type: 'hook' }>): Outcome {
+    const name = `${command.event} ${command.hook.key}`;
+    const made = this.#made.get(command.hook.key);
+    if (made?.mark === command.mark) {
+      made.isDone ||= this.#chance(0.5);
+      return made.isDone
+        ? { type: 'hooked', state: 'succeeded' }
+        : { type: 'hooked', state: 'running', uid: `uid-${command.mark}` };
+    }
+    if (made !== undefined) {
+      this.#made.delete(command.hook.key);
+      return { type: 'hooked', state: 'running', uid: undefined };
+    }
+    const run = this.disk.records.get(command.app)?.hooks;
+    assert.equal(run?.current?.name, name, 'a hook is made before it is in the durable record');
+    assert.equal(command.uid, undefined, `${name} is made although it was there before`);
+    const ran = this.#ran.get(command.app);
+    assert.ok(ran === undefined || !ran.names.has(name), `${name} of ${command.app} runs twice for the same content`);
+    ran?.names.add(name);
+    this.#made.set(command.hook.key, { mark: command.mark, isDone: false });
+    return { type: 'hooked', state: 'running', uid: `uid-${command.mark}` };
+  }
+
+  /** A content that comes after another one has hooks of its own to run, also if it was there before. */
+  #noteContent(app: string, content: string | undefined): void {
+    if (content === undefined || this.#ran.get(app)?.content === content) return;
+    this.#ran.set(app, { content, names: new Set() });
+  }
+
   #storeRecord(app: string, owner: string, record: AppRecord): void {
     const before = this.disk.records.get(app);
     this.disk.records.set(app, record);
     const { applied } = record;
+    this.#noteContent(app, record.hooks?.content);
+    if (applied !== undefined && applied.bundle !== before?.applied?.bundle) {
+      this.#noteContent(app, applied.bundle);
+      const action = before?.applied === undefined ? 'install' : 'upgrade';
+      for (const hook of this.hooks.get(applied.bundle) ?? [])
+        for (const event of hook.events)
+          if (event.endsWith(`-${action}`))
+            assert.ok(this.#ran.get(app)?.names.has(`${event} ${hook.key}`), `${event} ${hook.key} of ${app} did not run`);
+    }
     if (applied === undefined || applied.release === before?.applied?.release) return;
     // What becomes durable as applied is so, but for what others did to it, and nothing of before is left in our name.
     for (const [key, live] of this.objects) if (live.owner === owner) assert.ok(record.inventory.has(key), `${key} is forgotten`);
