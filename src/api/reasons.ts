@@ -277,6 +277,12 @@ export const reasons = {
   },
 
   // hold
+  FL_APPLY_STORED_VERSION: {
+    area: 'apply',
+    actor: 'application owner',
+    says: '{object} in {cluster} may still hold objects stored as {version}, which Git takes away; it stays as it is',
+    next: 'keep {version} in spec.versions (served: false is enough), rewrite every object (a StorageVersionMigration, or kubectl get piped to kubectl replace), take {version} out of status.storedVersions, then remove it from Git',
+  },
   FL_HOOK_RUNNING: {
     area: 'apply',
     actor: 'nobody: it resolves itself',
@@ -534,6 +540,11 @@ export const reasons = {
     area: 'agent',
     actor: 'nobody: it is done',
     says: 'applied {release} in {cluster}: {created} created, {configured} changed, {unchanged} unchanged, {deleted} deleted',
+  },
+  FL_KEPT: {
+    area: 'agent',
+    actor: 'nobody: it is done',
+    says: '{object} and {more} more stay in {cluster} as their resource policy says; nothing manages them any more',
   },
   FL_ADOPTED: { area: 'agent', actor: 'nobody: it is done', says: '{object} in {cluster} was taken over from {manager}' },
   FL_ORPHANED: {

@@ -10,6 +10,7 @@ import {
   hasStatus,
   jsonPatch,
   parseId,
+  resourcePath,
   type KubeObject,
   type LegacyManager,
   type ResourceMapping,
@@ -94,6 +95,7 @@ async function applyOne(
 ): Promise<ObjectOutcome> {
   const { port, watcher } = ports;
   const mapping = await port.mapper.mapping(object.id);
+  if (object.isCreateOnly) return createOnly(job, object, mapping, ports, contact, signal);
   const known = watcher.lookup(object.key);
   const isOurs = known !== undefined && known.isGenuine && known.owner === job.owner;
   const ignore = ignoreRulesFor(job.wanted, object.id);
@@ -138,6 +140,35 @@ async function applyOne(
     if (done !== undefined) return done;
   }
   return await lookThenApply(call, adoptedFrom, ports);
+}
+
+/** Made without marks: whatever becomes of it, it is nobody's. */
+async function createOnly(
+  job: ApplyJob,
+  object: PlannedObject,
+  mapping: ResourceMapping,
+  { port, wantedObjects }: ApplyPorts,
+  contact: Contact,
+  signal: AbortSignal,
+): Promise<ObjectOutcome> {
+  const there: ObjectOutcome = { key: object.key, result: 'unchanged', health: 'healthy' };
+  if ((await contact(mapping, object.key, signal)) !== null) return there;
+  port.mayWrite();
+  const impersonate = actingAs(job.wanted.serviceAccount);
+  try {
+    await port.client.request({
+      method: 'POST',
+      path: resourcePath(mapping, object.id.namespace === '' ? undefined : object.id.namespace),
+      body: await wantedObjects.bareBody(object, {}),
+      query: { fieldManager: FIELD_MANAGER },
+      signal,
+      ...(impersonate === undefined ? {} : { impersonate }),
+    });
+  } catch (error) {
+    if (hasStatus(error, 409)) return there;
+    throw error;
+  }
+  return { ...there, result: 'created' };
 }
 
 function saysReplicas(object: PlannedObject, wantedObjects: WantedObjects): boolean {

@@ -41,7 +41,10 @@ export function failureOf(
       return give('FL_APPLY_NO_KIND', 'kind', { kind: id.kind });
     case 'FL_KUBE_IMMUTABLE':
       return give('FL_APPLY_IMMUTABLE', 'late', { field: immutableField(error) });
-    case 'FL_KUBE_INVALID':
+    case 'FL_KUBE_INVALID': {
+      const version = storedVersion(error);
+      return version === undefined ? give('FL_APPLY_INVALID', 'late') : give('FL_APPLY_STORED_VERSION', 'late', { version });
+    }
     case 'FL_KUBE_BAD_REQUEST':
     case 'FL_KUBE_BODY':
       return give('FL_APPLY_INVALID', 'late');
@@ -69,6 +72,13 @@ export function failureOf(
         : give('FL_APPLY_FAILED', 'soon', { retry: 'soon' });
     }
   }
+}
+
+/** The version of a CustomResourceDefinition that must stay, because objects may be stored in it. */
+function storedVersion(error: unknown): string | undefined {
+  if (!(error instanceof KubeStatusError)) return undefined;
+  const cause = error.causes.find((one) => one.field.startsWith('status.storedVersions'));
+  return /Invalid value: "([^"]+)"/.exec(cause?.message ?? '')?.[1];
 }
 
 function immutableField(error: unknown): string {

@@ -36,6 +36,8 @@ export async function planObjects(
       stage: entry.stage,
       wave: entry.wave,
       isSealed,
+      isKept: entry.keep === true,
+      isCreateOnly: entry.createOnly === true,
       ...(entry.source === undefined ? {} : { source: entry.source }),
     };
     if (scope instanceof FairleadError) {

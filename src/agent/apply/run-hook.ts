@@ -93,8 +93,7 @@ async function find(
     const response = await port.client.request({ method: 'GET', path: resourcePath(mapping, namespace), query, signal });
     const items = getIn(JSON.parse(response.body.toString('utf8')), 'items');
     const first: unknown = Array.isArray(items) ? items[0] : undefined;
-    // Items of a list come without their kind.
-    return isRecord(first) ? ({ kind: mapping.kind, ...first } as unknown as KubeObject) : undefined;
+    return isRecord(first) ? (first as unknown as KubeObject) : undefined; // all of an object but its kind
   }
   try {
     const response = await port.client.request({ method: 'GET', path: resourcePath(mapping, namespace, hook.id.name), signal });
@@ -157,18 +156,17 @@ async function judge(
   port: ClusterPort,
   signal: AbortSignal,
 ): Promise<Hooked> {
-  const verdict = verdictOf(live);
+  const verdict = verdictOf(live, mapping);
   if (verdict.state === 'running') return { ...verdict, uid: live.metadata.uid };
   const ttl = live.metadata.annotations?.[HOOK_TTL_ANNOTATION];
   if (ttl !== undefined) await giveTtlBack(job, mapping, live.metadata.name, Number(ttl), port, signal);
   return verdict;
 }
 
-/** Pure; for tests. */
-export function verdictOf(live: KubeObject): Hooked {
+function verdictOf(live: KubeObject, { group, kind }: ResourceMapping): Hooked {
   const running: Hooked = { type: 'hooked', state: 'running', uid: undefined };
   const succeeded: Hooked = { type: 'hooked', state: 'succeeded' };
-  if (live.apiVersion?.startsWith('batch/') !== false && live.kind === 'Job') {
+  if (group === 'batch' && kind === 'Job') {
     const conditions = getIn(live, 'status', 'conditions');
     for (const condition of Array.isArray(conditions) ? (conditions as readonly unknown[]) : []) {
       if (getIn(condition, 'status') !== 'True') continue;
@@ -178,7 +176,7 @@ export function verdictOf(live: KubeObject): Hooked {
     }
     return running;
   }
-  if (live.kind === 'Pod') {
+  if (group === '' && kind === 'Pod') {
     const phase = getIn(live, 'status', 'phase');
     if (phase === 'Succeeded') return succeeded;
     return phase === 'Failed' ? { type: 'hooked', state: 'failed', words: wordsOfPod(live) } : running;

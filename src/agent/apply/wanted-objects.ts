@@ -29,11 +29,11 @@ export class WantedObjects {
     return this.#injected(object.isSealed ? await this.#keys.unseal(bytes) : bytes, object, owner);
   }
 
-  /** A hook as it is made, with these marks instead of an owner's: it is not held. */
-  async hookBody(hook: PlannedObject, marks: Pick<MetadataInjection, 'labels' | 'annotations'>): Promise<Buffer> {
-    const bytes = this.#bytes(hook);
-    const clear = hook.isSealed ? await this.#keys.unseal(bytes) : bytes;
-    return injectMetadata(clear, { ...marks, ...(hook.id.namespace === '' ? {} : { namespace: hook.id.namespace }) });
+  /** The object with these marks instead of an owner's: hooks, and what is only made, are not held. */
+  async bareBody(object: PlannedObject, marks: Pick<MetadataInjection, 'labels' | 'annotations'>): Promise<Buffer> {
+    const bytes = this.#bytes(object);
+    const clear = object.isSealed ? await this.#keys.unseal(bytes) : bytes;
+    return injectMetadata(clear, { ...marks, ...(object.id.namespace === '' ? {} : { namespace: object.id.namespace }) });
   }
 
   /** Prepares a sealed object for `comparable`; others need no preparation. */

@@ -12,6 +12,8 @@ const object: PlannedObject = {
   stage: 'config',
   wave: 0,
   isSealed: false,
+  isKept: false,
+  isCreateOnly: false,
 };
 const drift: Drift = { kind: 'changed', fields: ['.data.key'], manager: 'kubectl-edit', at: '2026-01-01T00:00:00Z' };
 

@@ -110,8 +110,12 @@ function driveRecording(app: AppState, context: Context): Transition {
   for (const one of app.objects.values()) {
     // An object that another application holds must not become deletable by us.
     if (one.status === 'failed' && one.reason?.code === 'FL_CLAIM_CONFLICT') continue;
-    if (inventory.get(one.object.key)?.version === one.object.id.version) continue;
-    inventory.set(one.object.key, { version: one.object.id.version });
+    // What is only made where it is missing is never ours.
+    if (one.object.isCreateOnly) continue;
+    const { isKept, id } = one.object;
+    const known = inventory.get(one.object.key);
+    if (known?.version === id.version && (known.isKept === true) === isKept) continue;
+    inventory.set(one.object.key, { version: id.version, ...(isKept ? { isKept } : {}) });
     isNew = true;
   }
   const applying = moveTo(app, { at: 'applying', index: 0, isWaiting: false });
@@ -244,6 +248,8 @@ function drivePruning(app: AppState, context: Context): Transition {
   if (!areAllPlanned(context.state)) return correcting(app, context);
   const doomed = leftover.filter((key) => !isListedElsewhere(context.state, app, key));
   if (doomed.length === 0) return { app: moveTo(app, { at: 'finishing' }) };
+  const spared = doomed.filter((key) => record.inventory.get(key)?.isKept === true);
+  if (spared.length > 0) return letGo(app, record, spared, wanted.serviceAccount);
   const isSettled = [...app.objects.values()].every((one) => one.health === 'healthy');
   if (!isSettled && context.at - step.since < PRUNE_ANYWAY_AFTER_MS) return correcting(app, context);
   const verdict = withinBudget(context, app, {
@@ -264,6 +270,12 @@ function drivePruning(app: AppState, context: Context): Transition {
     serviceAccount: wanted.serviceAccount,
     objects: inPruneOrder(verdict.allowed, record),
   });
+}
+
+/** What is to be kept is not deleted but let go of: it stays as it is, and nobody holds it. */
+function letGo(app: AppState, record: AppRecord, keys: readonly ObjectKey[], serviceAccount: string | undefined): Transition {
+  const objects = inPruneOrder(keys, record);
+  return start(app, { type: 'remove', app: app.key, mode: 'orphan', serviceAccount, objects });
 }
 
 function inPruneOrder(keys: readonly ObjectKey[], record: AppRecord): { readonly key: ObjectKey; readonly version: string }[] {
@@ -390,8 +402,10 @@ function driveRetiring(app: AppState, context: Context): Transition {
     const moving = left.filter((key) => !isTakenElsewhere(context.state, app, key));
     return moving.length === 0 ? { app: moveTo(app, { at: 'forgetting' }) } : remove('orphan', moving);
   }
+  const spared = doomed.filter((key) => record.inventory.get(key)?.isKept === true);
+  if (spared.length > 0 && spared.length === doomed.length) return letGo(app, record, spared, retire.serviceAccount);
   const verdict = withinBudget(context, app, {
-    candidates: doomed,
+    candidates: doomed.filter((key) => !spared.includes(key)),
     total: record.inventory.size,
     maxDeletions: retire.maxDeletions,
     maxDeletionPercent: retire.maxDeletionPercent,

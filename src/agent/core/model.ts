@@ -25,6 +25,10 @@ export interface PlannedObject {
   readonly stage: Stage;
   readonly wave: number;
   readonly isSealed: boolean;
+  /** Never deleted by us: let go of instead. */
+  readonly isKept: boolean;
+  /** Made where it is missing, and then left alone: never marked, compared or removed. */
+  readonly isCreateOnly: boolean;
   readonly source?: { readonly file: string; readonly line: number };
 }
 
@@ -54,6 +58,8 @@ export interface HookRun {
 export interface InventoryItem {
   /** API version in which it was applied. */
   readonly version: string;
+  /** Let go of instead of deleted. */
+  readonly isKept?: boolean;
 }
 export type Inventory = ReadonlyMap<ObjectKey, InventoryItem>;
 

@@ -12,6 +12,8 @@ const object: PlannedObject = {
   stage: 'config',
   wave: 0,
   isSealed: false,
+  isKept: false,
+  isCreateOnly: false,
 };
 
 const state = restore({ planeId: 'p', cluster: 'c', boot: 'b', records: [], retired: new Map(), outbox: [], gap: 0 });

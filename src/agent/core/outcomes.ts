@@ -1,5 +1,5 @@
 import { rfc3339, unreachable } from '#base';
-import { block, describeKey, moveTo, retryAfterMs, why, type Context, type Happening } from './app.ts';
+import { block, describeKey, identityOf, moveTo, retryAfterMs, why, type Context, type Happening } from './app.ts';
 import { rivalFor } from './claims.ts';
 import { corrected } from './corrections.ts';
 import { takeHook } from './hooks.ts';
@@ -43,7 +43,7 @@ export function takeOutcome(app: AppState, outcome: Outcome, context: Context): 
     case 'applied':
       return takeApplied(idle, outcome.results, context);
     case 'removed':
-      return plain(takeRemoved(idle, outcome.results, context));
+      return takeRemoved(idle, outcome.results, context);
     case 'hooked':
       return plain(takeHook(idle, outcome, context));
     case 'cleared':
@@ -185,13 +185,14 @@ function isMissed({ record, wanted }: AppState, key: ObjectKey): boolean {
   return record?.applied !== undefined && record.applied.bundle === wanted?.bundle && record.inventory.has(key);
 }
 
-function takeRemoved(app: AppState, results: readonly RemovalOutcome[], context: Context): AppState {
+function takeRemoved(app: AppState, results: readonly RemovalOutcome[], context: Context): Taken {
   const inventory = new Map<ObjectKey, InventoryItem>(app.record?.inventory);
   const removals = new Map(app.removals);
   const kept = new Set(app.kept);
   let { deleted } = app.counts;
   let problem: ReturnType<typeof why> | undefined;
   let isWaiting = false;
+  const spared: ObjectKey[] = [];
   for (const result of results) {
     switch (result.result) {
       case 'skipped':
@@ -202,7 +203,8 @@ function takeRemoved(app: AppState, results: readonly RemovalOutcome[], context:
       case 'deleted':
       case 'released':
       case 'gone':
-        if (result.result !== 'gone') deleted += removals.has(result.key) ? 0 : 1;
+        if (result.result === 'released' && isSpared(app, result.key)) spared.push(result.key);
+        else if (result.result !== 'gone') deleted += removals.has(result.key) ? 0 : 1;
         inventory.delete(result.key);
         removals.delete(result.key);
         break;
@@ -226,13 +228,28 @@ function takeRemoved(app: AppState, results: readonly RemovalOutcome[], context:
     counts: { ...app.counts, deleted },
     ...(app.record === undefined ? {} : { record: { ...app.record, inventory } }),
   };
+  const events = sparedEvents(app, spared, context);
   const { step } = app;
-  if (step.at !== 'pruning' && step.at !== 'retiring') return next;
+  if (step.at !== 'pruning' && step.at !== 'retiring') return { app: next, events };
   if (problem !== undefined) {
-    return block(next, problem, context.at + retryAfterMs('soon', app.attempts, context.random), step.at);
+    const retryAt = context.at + retryAfterMs('soon', app.attempts, context.random);
+    return { app: block(next, problem, retryAt, step.at), events };
   }
-  if (!isWaiting) return { ...next, attempts: 0 };
-  return moveTo(next, { ...step, polls: step.polls + 1, nextAt: context.at + pollDelayMs(step.polls) });
+  if (!isWaiting) return { app: { ...next, attempts: 0 }, events };
+  const nextAt = context.at + pollDelayMs(step.polls);
+  return { app: moveTo(next, { ...step, polls: step.polls + 1, nextAt }), events };
+}
+
+/** Let go of because it says so itself, where everything else goes. */
+function isSpared({ record, wanted, retire }: AppState, key: ObjectKey): boolean {
+  return record?.inventory.get(key)?.isKept === true && (wanted !== undefined || retire?.mode === 'Delete');
+}
+
+function sparedEvents(app: AppState, spared: readonly ObjectKey[], context: Context): readonly Happening[] {
+  const [first] = spared;
+  if (first === undefined) return [];
+  const reason = why(context, 'FL_KEPT', { object: describeKey(first), more: spared.length - 1 });
+  return [{ type: 'Normal', reason, object: identityOf(first, app.record?.inventory.get(first)?.version ?? '') }];
 }
 
 function pollDelayMs(polls: number): number {

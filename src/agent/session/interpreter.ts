@@ -149,7 +149,7 @@ export class Interpreter {
     const { hook, wanted, serviceAccount } = command;
     try {
       if (wanted !== undefined && command.uid === undefined) await ensureNamespace(wanted, [hook], port, signal);
-      const job = { ...command, owner, body: (marks: HookMarks) => wantedObjects.hookBody(hook, marks) };
+      const job = { ...command, owner, body: (marks: HookMarks) => wantedObjects.bareBody(hook, marks) };
       return await port.limiter.run(() => advanceHook(job, port, signal), signal);
     } catch (error) {
       if (signal.aborted) throw error;
@@ -194,7 +194,9 @@ export class Interpreter {
       this.#nudges.set(app, wanted.nudge ?? '');
       await watcher.want(
         app,
-        planned.objects.map((object) => ({ app, owner, object, ignore: ignoreRulesFor(wanted, object.id) })),
+        planned.objects
+          .filter((object) => !object.isCreateOnly)
+          .map((object) => ({ app, owner, object, ignore: ignoreRulesFor(wanted, object.id) })),
       );
       if (before !== undefined && before !== (wanted.nudge ?? '')) await watcher.refresh();
     }

@@ -23,8 +23,8 @@ export interface Outbox {
 }
 
 interface StoredRecord extends Omit<AppRecord, 'inventory'> {
-  /** `[key, version]`. */
-  readonly inventory: readonly (readonly [ObjectKey, string])[];
+  /** `[key, version]`, and `'keep'` where it is let go of instead of deleted. */
+  readonly inventory: readonly (readonly [ObjectKey, string, 'keep'?])[];
 }
 
 /**
@@ -88,7 +88,9 @@ export class AgentStore {
     return this.#store.keys('app/').flatMap((key) => {
       const stored = this.#json(key) as StoredRecord | undefined;
       if (stored === undefined) return [];
-      const inventory = new Map<ObjectKey, InventoryItem>(stored.inventory.map(([id, version]) => [id, { version }]));
+      const inventory = new Map<ObjectKey, InventoryItem>(
+        stored.inventory.map(([id, version, keep]) => [id, { version, ...(keep === undefined ? {} : { isKept: true }) }]),
+      );
       return [{ ...stored, inventory }];
     });
   }
@@ -180,7 +182,12 @@ export class AgentStore {
     const stored: StoredRecord | undefined =
       record === undefined
         ? undefined
-        : { ...record, inventory: [...record.inventory].map(([id, { version }]) => [id, version]) };
+        : {
+            ...record,
+            inventory: [...record.inventory].map(([id, { version, isKept }]) =>
+              isKept === true ? [id, version, 'keep'] : [id, version],
+            ),
+          };
     for (const event of also.events ?? []) this.#events.add(event.id);
     await this.#put({
       [`app/${app}`]: stored,

@@ -43,6 +43,8 @@ export interface AppOptions {
   readonly nudge?: string;
   readonly uid?: string;
   readonly hooks?: readonly TestHook[];
+  /** Names of objects that are only made where they are missing. */
+  readonly createOnly?: readonly string[];
   /** Render-time scope; default: looked up in a short list, else unknown. */
   readonly scope?: 'unknown';
 }
@@ -329,6 +331,8 @@ export class TestPlane implements AsyncDisposable {
       scope: options.scope ?? known,
       ...(bytes === clear ? {} : { sealed: sha256(clear) }),
       source: { file: 'app.yaml', line: 1 },
+      ...(annotations['helm.sh/resource-policy'] === 'keep' ? { keep: true } : {}),
+      ...(options.createOnly?.includes(object.metadata.name) === true ? { createOnly: true } : {}),
     };
   }
 

@@ -476,6 +476,8 @@ function plannedObject(name: string, digest: string): PlannedObject {
     stage: 'config',
     wave: 0,
     isSealed: false,
+    isKept: false,
+    isCreateOnly: false,
   };
 }
 
