@@ -541,6 +541,23 @@ export const reasons = {
     actor: 'nobody: it is done',
     says: 'applied {release} in {cluster}: {created} created, {configured} changed, {unchanged} unchanged, {deleted} deleted',
   },
+  FL_HELM_WOUND_UP: {
+    area: 'agent',
+    actor: 'nobody: it is done',
+    says: 'all objects of the Helm release {release} in {cluster} are held now; Helm no longer finds the release, and its records stay',
+  },
+  FL_HELM_SHARED: {
+    area: 'agent',
+    actor: 'application owner',
+    says: 'the Helm release {release} in {cluster} has {count} objects that are not held, such as {object}; helm uninstall would delete those that are, too',
+    next: 'deliver all of its objects with this application, or remove its records (secrets or config maps labelled owner=helm) by hand',
+  },
+  FL_HELM_KEPT: {
+    area: 'agent',
+    actor: 'platform team',
+    says: 'the records of the Helm release {release} in {cluster} could not be wound up: {words}; helm uninstall would delete what is held',
+    next: 'take the label owner=helm from its records by hand, or let the service account patch them and deliver again',
+  },
   FL_KEPT: {
     area: 'agent',
     actor: 'nobody: it is done',

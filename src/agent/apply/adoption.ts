@@ -37,6 +37,9 @@ export function judgeAdoption(
   return { kind: 'adopt', from: owner ?? lastWriter(metadata) };
 }
 
+/** What Helm puts on everything it installs. */
+export const HELM_RELEASE_ANNOTATION = 'meta.helm.sh/release-name';
+
 interface Mark {
   readonly label?: string;
   readonly annotation?: string;
@@ -65,7 +68,7 @@ const marks: readonly Mark[] = [
   { label: 'projectsveltos.io/reference-name', says: (value) => `Sveltos ${value}` },
   // What Helm itself installed. The label managed-by: Helm alone is in every rendered chart and says nothing.
   {
-    annotation: 'meta.helm.sh/release-name',
+    annotation: HELM_RELEASE_ANNOTATION,
     says: (value, m) => `Helm release ${m.annotations?.['meta.helm.sh/release-namespace'] ?? ''}/${value}`,
   },
 ];

@@ -62,7 +62,7 @@ export async function planObjects(
     const { events, deletePolicies, timeoutSeconds } = entry;
     if (object !== undefined) hooks.push({ ...object, events, deletePolicies, timeoutSeconds });
   }
-  return { type: 'planned', objects, hooks, unresolved, refused };
+  return { type: 'planned', objects, hooks, isTakeover: false, unresolved, refused };
 }
 
 /** Scopes of kinds whose definitions travel in the same bundle. */

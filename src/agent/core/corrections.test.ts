@@ -42,7 +42,7 @@ function steady(mode: 'Correct' | 'Alert' = 'Correct'): AgentState {
       settings: { drift: { mode } },
       limits: { namespaces: ['*'], clusterKinds: [], deniedKinds: [], maxDeletions: 10, maxDeletionPercent: 20 },
     },
-    plan: { bundle: 'sha256:b', keys: new Set([KEY]), batches: [], hooks: [], unresolved: [], refused: [] },
+    plan: { bundle: 'sha256:b', keys: new Set([KEY]), batches: [], hooks: [], isTakeover: false, unresolved: [], refused: [] },
     objects: new Map([[KEY, { object, status: 'applied' as const, health: 'healthy' as const, attempts: 0 }]]),
   };
   return { ...state, apps: new Map([[app.key, app]]) };

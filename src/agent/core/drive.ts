@@ -300,11 +300,19 @@ function driveFinishing(app: AppState, context: Context): Transition {
   if (isHeld && inventory.size === record.inventory.size && record.hooks === undefined) return { app: settling };
   const { hooks: _done, deleteHooks: _old, ...rest } = record;
   const deleteHooks = deleteHooksOf(plan.hooks);
-  const next: AppRecord = { ...rest, inventory, applied, ...(deleteHooks.length === 0 ? {} : { deleteHooks }) };
+  const mayBeFromHelm = !isHeld && (held === undefined || app.isFromHelm === true);
+  const next: AppRecord = {
+    ...rest,
+    inventory,
+    applied,
+    ...(deleteHooks.length === 0 ? {} : { deleteHooks }),
+    ...(mayBeFromHelm ? { helm: 'unchecked' } : {}),
+  };
   const events: Happening[] = isHeld
     ? []
     : [{ type: 'Normal', reason: why(context, 'FL_APPLIED', { release: wanted.release, ...app.counts }) }];
-  return start({ ...settling, record: next }, { type: 'store', app: app.key, record: next, events: [] }, events);
+  const { isFromHelm: _noted, ...settled } = settling;
+  return start({ ...settled, record: next }, { type: 'store', app: app.key, record: next, events: [] }, events);
 }
 
 /** It passes over to another application, which does not have it yet: until then it is in our inventory. */
@@ -324,10 +332,26 @@ function driveHeld(app: AppState, context: Context): Transition {
   const failed = firstFailure(app);
   if (failed !== undefined) return { app: afterApplying(app, context) };
   if (hasMovedOn(app, context)) return { app: moveTo(app, { at: 'pruning', since: context.at, polls: 0, nextAt: 0 }) };
+  const helm = windUpHelm(app);
+  if (helm !== undefined) return helm;
   if (app.step.at === 'settling' && isHealthy(app)) {
     return { app: moveTo({ ...app, times: { ...app.times, healthyAt: rfc3339(context.at) } }, { at: 'steady' }) };
   }
   return correcting(app, context);
+}
+
+/** Applied in full for the first time, or after a takeover: a Helm release of the same objects must not be able to delete them. */
+function windUpHelm(app: AppState): Transition | undefined {
+  const { record, woundUp, wanted } = app;
+  if (record?.helm === undefined) return undefined;
+  if (woundUp !== undefined) {
+    const { helm: _done, ...rest } = record;
+    const { woundUp: _said, ...told } = app;
+    return start({ ...told, record: rest }, { type: 'store', app: app.key, record: rest, events: [] }, woundUp);
+  }
+  const keys = [...record.inventory.keys()];
+  const namespaces = [...new Set(keys.map((key) => parseId(key).namespace).filter((namespace) => namespace !== ''))];
+  return start(app, { type: 'windUpHelm', app: app.key, keys, namespaces, serviceAccount: wanted?.serviceAccount });
 }
 
 /** Repairs what drifted, if there is something to repair now. */

@@ -29,8 +29,10 @@ export function passHooks(app: AppState, context: Context, phase: Phase): Transi
   const run = runOf(app, record, occasion, context);
   const event: HookEvent = `${phase}-${run.action}`;
   const due = occasion.hooks.filter((hook) => hook.events.includes(event));
-  if (due.length === 0) return 'open';
   const { hook: progress } = app;
+  // Which action it is, is settled once, also where this event has no hooks.
+  if (occasion.hooks.length > 0 && record.hooks !== run) return save(app, { ...record, hooks: run }, []);
+  if (due.length === 0) return 'open';
   if (progress?.unsaved !== undefined)
     return save({ ...app, hook: { ...progress, unsaved: undefined } }, record, progress.unsaved);
 
@@ -132,7 +134,7 @@ function occasionOf(app: AppState): Occasion | undefined {
     if (plan === undefined || record?.applied?.bundle === wanted.bundle) return undefined;
     return {
       hooks: plan.hooks,
-      action: record?.applied === undefined ? 'install' : 'upgrade',
+      action: record?.applied === undefined && !plan.isTakeover ? 'install' : 'upgrade',
       content: wanted.bundle,
       serviceAccount: wanted.serviceAccount,
       nudge: wanted.nudge ?? '',

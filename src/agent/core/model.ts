@@ -75,6 +75,8 @@ export interface AppRecord {
   readonly hooks?: HookRun;
   /** Of the content that is applied: its removal will run them. */
   readonly deleteHooks?: readonly PlannedHook[];
+  /** Objects may have come from Helm releases, whose records are still to be looked for. */
+  readonly helm?: 'unchecked';
 }
 
 export interface AppliedRecord {
@@ -156,6 +158,8 @@ export interface Plan {
   readonly batches: readonly Batch[];
   /** In the order in which they run. */
   readonly hooks: readonly PlannedHook[];
+  /** A Helm release holds some of it: what comes is an upgrade. */
+  readonly isTakeover: boolean;
   /** Objects whose place in the cluster is not known yet: their kind is missing. */
   readonly unresolved: readonly { readonly id: ObjectIdentity; readonly reason: Reason }[];
   /** Objects that the Project's limits or the agent's own safety forbid: nothing is applied while there is one. */
@@ -193,6 +197,10 @@ export interface AppState {
   /** Gone from the bundle, there to stay: they remain in the inventory. */
   readonly kept: ReadonlySet<ObjectKey>;
   readonly times: { readonly fetchedAt?: string; readonly healthyAt?: string };
+  /** What became of Helm's releases: said with the write that makes it durable. */
+  readonly woundUp?: readonly Happening[];
+  /** Objects were taken over from Helm since the last release was held. */
+  readonly isFromHelm?: boolean;
   /** Of the hook under way, or what became of one: said with the write that makes it durable. */
   readonly hook?: {
     readonly polls: number;
@@ -261,6 +269,16 @@ export interface Observation {
   readonly reason?: Reason;
 }
 
+/** What became of a Helm release whose objects this application holds. */
+export interface WoundUp {
+  /** `namespace/name`. */
+  readonly release: string;
+  /** Objects of it that are not held: it stays a release. */
+  readonly left?: { readonly count: number; readonly object: ObjectKey };
+  /** Why its records could not be changed. */
+  readonly words?: string;
+}
+
 /** An event before it has an id. */
 export interface Happening {
   readonly type: 'Normal' | 'Warning';
@@ -296,6 +314,7 @@ export type Outcome =
       readonly type: 'planned';
       readonly objects: readonly PlannedObject[];
       readonly hooks: readonly PlannedHook[];
+      readonly isTakeover: boolean;
       readonly unresolved: Plan['unresolved'];
       readonly refused: Plan['refused'];
     }
@@ -306,6 +325,7 @@ export type Outcome =
   | { readonly type: 'hooked'; readonly state: 'succeeded' }
   | { readonly type: 'hooked'; readonly state: 'failed'; readonly words: string }
   | { readonly type: 'cleared' }
+  | { readonly type: 'woundUp'; readonly releases: readonly WoundUp[] }
   /** The command as a whole did not succeed. */
   | { readonly type: 'failed'; readonly reason: Reason; readonly retryAfterMs?: number };
 
@@ -351,6 +371,13 @@ export type AppCommand = { readonly app: AppKey } & (
       /** Of the object that was made; undefined before. */
       readonly uid: string | undefined;
       readonly wanted: DesiredApplication | undefined;
+      readonly serviceAccount: string | undefined;
+    }
+  /** Makes Helm forget the releases whose objects this application holds. */
+  | {
+      readonly type: 'windUpHelm';
+      readonly keys: readonly ObjectKey[];
+      readonly namespaces: readonly string[];
       readonly serviceAccount: string | undefined;
     }
   /** Deletes what hooks have left, by their delete policies. */

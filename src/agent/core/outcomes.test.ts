@@ -42,7 +42,15 @@ function applying(bundle: string, isInInventory: boolean): AppState {
       settings: {},
       limits: { namespaces: ['*'], clusterKinds: [], deniedKinds: [], maxDeletions: 10, maxDeletionPercent: 20 },
     },
-    plan: { bundle: 'sha256:b', keys: new Set([object.key]), batches: [], hooks: [], unresolved: [], refused: [] },
+    plan: {
+      bundle: 'sha256:b',
+      keys: new Set([object.key]),
+      batches: [],
+      hooks: [],
+      isTakeover: false,
+      unresolved: [],
+      refused: [],
+    },
     objects: new Map([[object.key, { object, status: 'pending', health: 'progressing', attempts: 0 }]]),
   };
 }
@@ -93,7 +101,7 @@ test('a correction that a killed process had begun is told once, whether that pr
 test('an answer about what was wanted before does not pass for one about what is wanted now', () => {
   const late: readonly { readonly busy: AppState['busy']; readonly outcome: Outcome }[] = [
     { busy: 'fetch', outcome: { type: 'fetched' } },
-    { busy: 'plan', outcome: { type: 'planned', objects: [], hooks: [], unresolved: [], refused: [] } },
+    { busy: 'plan', outcome: { type: 'planned', objects: [], hooks: [], isTakeover: false, unresolved: [], refused: [] } },
     { busy: 'fetch', outcome: { type: 'failed', reason: { code: 'FL_APPLY_UNAVAILABLE', args: {}, since: '' } } },
   ];
   for (const { busy, outcome } of late) {

@@ -14,6 +14,7 @@ import type {
   Outcome,
   PlannedObject,
   RemovalOutcome,
+  WoundUp,
 } from './model.ts';
 
 export interface Taken {
@@ -48,6 +49,8 @@ export function takeOutcome(app: AppState, outcome: Outcome, context: Context): 
       return plain(takeHook(idle, outcome, context));
     case 'cleared':
       return plain(idle);
+    case 'woundUp':
+      return plain({ ...idle, woundUp: outcome.releases.map((one) => aboutRelease(one, context)) });
     case 'failed':
       return plain(takeFailure(idle, busy, outcome, context));
     default:
@@ -56,11 +59,20 @@ export function takeOutcome(app: AppState, outcome: Outcome, context: Context): 
 }
 
 function isAboutContent({ type }: Outcome): boolean {
-  return type === 'fetched' || type === 'planned' || type === 'hooked' || type === 'failed';
+  return type === 'fetched' || type === 'planned' || type === 'hooked' || type === 'woundUp' || type === 'failed';
 }
 
 function plain(app: AppState): Taken {
   return { app, events: [] };
+}
+
+function aboutRelease({ release, left, words }: WoundUp, context: Context): Happening {
+  if (left !== undefined) {
+    const args = { release, count: left.count, object: describeKey(left.object) };
+    return { type: 'Warning', reason: why(context, 'FL_HELM_SHARED', args) };
+  }
+  if (words !== undefined) return { type: 'Warning', reason: why(context, 'FL_HELM_KEPT', { release, words }) };
+  return { type: 'Normal', reason: why(context, 'FL_HELM_WOUND_UP', { release }) };
 }
 
 function forgotten(app: AppState): AppState {
@@ -86,6 +98,7 @@ function takePlan(app: AppState, outcome: Extract<Outcome, { type: 'planned' }>,
       keys: new Set(objects.keys()),
       batches: planBatches(outcome.objects),
       hooks: outcome.hooks,
+      isTakeover: outcome.isTakeover,
       unresolved: outcome.unresolved,
       refused: outcome.refused,
     },
@@ -175,7 +188,12 @@ function takeApplied(app: AppState, results: readonly ObjectOutcome[], context: 
       events.push({ type: 'Normal', reason: words, object: one.object.id });
     }
   }
-  return { app: { ...app, objects, counts, ...(app.begun === undefined ? {} : { begun }) }, events };
+  const isFromHelm =
+    app.isFromHelm === true || results.some((one) => 'adoptedFrom' in one && (one.adoptedFrom ?? '').startsWith('Helm '));
+  return {
+    app: { ...app, objects, counts, ...(isFromHelm ? { isFromHelm } : {}), ...(app.begun === undefined ? {} : { begun }) },
+    events,
+  };
 }
 
 const GONE: Drift = { kind: 'deleted', fields: [], manager: '', at: '' };

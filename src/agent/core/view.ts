@@ -102,15 +102,20 @@ export function phaseOf(app: AppState): AgentPhase {
       return 'absent';
     // The last write of a release has begun, and is not durable yet.
     case 'settling':
-      return app.busy === 'store' ? 'pruning' : 'settling';
+      return isBecomingApplied(app) ? 'pruning' : 'settling';
     default:
       return step.at;
   }
 }
 
+/** The write that says so has begun. */
+function isBecomingApplied({ busy, pendingEvents }: AppState): boolean {
+  return busy === 'store' && pendingEvents?.some((event) => event.reason.code === 'FL_APPLIED') === true;
+}
+
 /** Only what is reported for the wanted release counts, and only when all of it is applied. */
 function healthOfApp(app: AppState, objects: readonly ObjectState[]): DeliveryReport['health'] {
-  if (isHealthy(app) && app.busy !== 'store') return 'healthy';
+  if (isHealthy(app) && !isBecomingApplied(app)) return 'healthy';
   if (objects.some((one) => one.health === 'degraded')) return 'degraded';
   return app.plan === undefined ? 'unknown' : 'progressing';
 }

@@ -7,6 +7,8 @@ import { ensureNamespace } from '../apply/ensure-namespace.ts';
 import { failureOf } from '../apply/failure.ts';
 import { advanceHook, clearHook, type HookMarks } from '../apply/run-hook.ts';
 import { ignoreRulesFor } from '../apply/ignore-rules.ts';
+import { windUpHelmReleases } from '../apply/helm-releases.ts';
+import { withTakeover } from '../apply/takeover.ts';
 import { planObjects } from '../apply/plan-objects.ts';
 import { removeObjects } from '../apply/remove-objects.ts';
 import type { WantedObjects } from '../apply/wanted-objects.ts';
@@ -108,7 +110,7 @@ export class Interpreter {
         await fetchContent(command.wanted.bundle, { plane, credentials, store, signal });
         return { type: 'fetched' };
       case 'plan':
-        return this.#plan(command, owner);
+        return this.#plan(command, owner, state.apps.get(command.app)?.record?.applied === undefined, signal);
       case 'store': {
         const retired = new Map(this.#options.state().retired);
         if (command.retired !== undefined) retired.set(command.retired.id, command.retired.record);
@@ -133,6 +135,8 @@ export class Interpreter {
       }
       case 'hook':
         return this.#hook(command, owner, signal);
+      case 'windUpHelm':
+        return { type: 'woundUp', releases: await windUpHelmReleases({ ...command, keys: new Set(command.keys) }, port, signal) };
       case 'clearHooks':
         for (const { hook, mark } of command.hooks)
           await clearHook({ hook, mark, serviceAccount: command.serviceAccount }, port, signal);
@@ -175,7 +179,12 @@ export class Interpreter {
     }
   }
 
-  async #plan(command: Extract<AppCommand, { type: 'plan' }>, owner: string): Promise<Outcome> {
+  async #plan(
+    command: Extract<AppCommand, { type: 'plan' }>,
+    owner: string,
+    isFirst: boolean,
+    signal: AbortSignal,
+  ): Promise<Outcome> {
     const { store, port, watcher, wantedObjects } = this.#options;
     const { wanted, app } = command;
     const bundle = store.bundle(wanted.bundle);
@@ -184,7 +193,9 @@ export class Interpreter {
         kind: 'unavailable',
       });
     }
-    const planned = await planObjects(bundle, wanted, (entry) => wantedObjects.peek(entry), port);
+    let planned = await planObjects(bundle, wanted, (entry) => wantedObjects.peek(entry), port);
+    // Hooks act before the first object is looked at: whether it is an upgrade of Helm's release must be known by then.
+    if (isFirst && planned.hooks.length > 0) planned = await withTakeover(planned, wanted, port, signal);
     for (const object of planned.objects) {
       // What cannot be unsealed fails when it is applied, with its own reason.
       await wantedObjects.prepare(object, owner).catch(() => undefined);

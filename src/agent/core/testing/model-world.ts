@@ -314,6 +314,7 @@ export class ModelWorld {
           type: 'planned',
           objects: this.bundles.get(command.wanted.bundle) ?? [],
           hooks: this.hooks.get(command.wanted.bundle) ?? [],
+          isTakeover: false,
           unresolved: [],
           refused: [],
         };
@@ -354,6 +355,9 @@ export class ModelWorld {
         };
       case 'hook':
         return this.#runHook(command);
+      case 'windUpHelm':
+        assert.ok(this.disk.records.get(command.app)?.helm === 'unchecked', 'what a restart would not repeat');
+        return isFailing ? { type: 'failed', reason: words } : { type: 'woundUp', releases: [] };
       case 'clearHooks':
         for (const { hook, mark } of command.hooks) {
           const made = this.#made.get(hook.key);
