@@ -17,6 +17,7 @@ const programs = {
   check: ['tools/check.ts'],
   bench: ['bench/main.ts'],
   docs: ['tools/docs.ts'],
+  image: ['tools/image.ts'],
 };
 
 const [command = '', ...rest] = process.argv.slice(2);

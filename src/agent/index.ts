@@ -9,6 +9,7 @@
  * It is not: a renderer (bundles come rendered), a general client, or a place where secrets lie in clear.
  */
 export { runAgentCommand, type AgentIo } from './command.ts';
+export { agentManifests, type ManifestOptions } from './manifests.ts';
 export { agentOptionTable, type AgentOption } from './options.ts';
 export { agentProfile, type ProfileOptions } from './profiles.ts';
 export { agentNodeFlags, buildAgent, type AgentBuildOptions } from './build.ts';

@@ -37,7 +37,8 @@ export function agentProfile(options: ProfileOptions): ProfileManifest[] {
 
   const manifests: ProfileManifest[] = [
     { apiVersion: 'v1', kind: 'Namespace', metadata: metadata(namespace) },
-    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: metadata(account, namespace) },
+    // The agent's pod asks for the token by itself.
+    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: metadata(account, namespace), automountServiceAccountToken: false },
     {
       apiVersion: API,
       kind: 'Role',
@@ -112,7 +113,7 @@ export function agentProfile(options: ProfileOptions): ProfileManifest[] {
             apiVersion: API,
             kind: 'Role',
             metadata: metadata('fairlead-agent-impersonate', one),
-            rules: [{ apiGroups: [''], resources: ['serviceaccounts'], verbs: ['impersonate'], ...namesIn(options, one) }],
+            rules: impersonationIn(options, one),
           },
           {
             apiVersion: API,
@@ -150,11 +151,12 @@ function clusterImpersonation(options: ProfileOptions): object[] {
   return [...rules, { apiGroups: [''], resources: ['serviceaccounts'], verbs: ['impersonate'], ...names }];
 }
 
-function namesIn(options: ProfileOptions, namespace: string): object {
-  if (options.impersonate === undefined) return {};
-  return {
-    resourceNames: options.impersonate
-      .filter((one) => one.startsWith(`${namespace}/`))
-      .map((one) => one.slice(namespace.length + 1)),
-  };
+function impersonationIn(options: ProfileOptions, namespace: string): object[] {
+  const rule = { apiGroups: [''], resources: ['serviceaccounts'], verbs: ['impersonate'] };
+  if (options.impersonate === undefined) return [rule];
+  const resourceNames = options.impersonate
+    .filter((one) => one.startsWith(`${namespace}/`))
+    .map((one) => one.slice(namespace.length + 1));
+  // To RBAC an empty list of names means every name.
+  return resourceNames.length === 0 ? [] : [{ ...rule, resourceNames }];
 }

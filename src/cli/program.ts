@@ -105,11 +105,25 @@ export function buildProgram(io: Io, answer: (code: number) => void): Command {
     'create a cluster if needed and print a join token for its agent',
     async (plane, common, [name = ''], options) => {
       const { enroll } = await import('./commands/enroll.ts');
-      return enroll(plane, io, name, options['label'] as string[], options['ttl'] as number | undefined, common.output);
+      return enroll(plane, io, name, {
+        labels: options['label'] as string[],
+        ttlSeconds: options['ttl'] as number | undefined,
+        output: common.output,
+        agentNamespace: options['agentNamespace'] as string,
+        planeUrl: options['planeUrl'] as string | undefined,
+        ...(options['manifests'] === true
+          ? { manifests: { image: options['image'] as string | undefined, profile: options['profile'] as string | undefined } }
+          : {}),
+      });
     },
   )
     .option('-l, --label <key=value>', 'label of the cluster; may be repeated', collect, [])
-    .option('--ttl <duration>', 'how long the token is good for, at most 1h', seconds);
+    .option('--ttl <duration>', 'how long the token is good for, at most 1h', seconds)
+    .option('--manifests', 'print what runs the agent in the cluster, token included, for kubectl apply -f -')
+    .option('--image <image>', 'with --manifests: image of the agent')
+    .option('--profile <profile>', 'with --manifests: what the agent may do (namespaces=a,b, cluster-role=NAME or admin)')
+    .option('--agent-namespace <name>', "the agent's own namespace in the cluster", 'fairlead-system')
+    .option('--plane-url <url>', 'address of the plane as the cluster reaches it; default: as in the kubeconfig');
 
   program
     .command('kubeconfig')

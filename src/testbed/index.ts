@@ -5,6 +5,7 @@
  * to be installed but Go. Not for production: writes are acknowledged before they are on disk, and simulated nodes run nothing.
  */
 export { buildTestbed, type BuildOptions } from './build.ts';
+export { buildHelm } from './build-helm.ts';
 export type { ApiRequestOptions, ApiResponse, ClusterHandle, KubectlOptions, KubectlResult } from './handle.ts';
 export type { Cluster, ClusterOptions } from './cluster.ts';
 export { createCluster, startTestbed, type Testbed, type TestbedOptions } from './testbed.ts';
