@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { newUid, waitFor } from '#base';
-import type { AgentEvent } from '#api';
+import type { AgentEvent, DeliveryReport, RetireEntry } from '#api';
 import { configMap, openLab, type Lab, type RunningAgent } from './testing/harness.ts';
 import type { AppOptions, Manifest, TestHook } from './testing/plane.ts';
 
@@ -65,10 +65,16 @@ async function deliver(app: string, objects: readonly Manifest[], options: AppOp
 }
 
 async function retire(app: string): Promise<string> {
+  const { id } = beginRetiring(app);
+  await untilRetired(id);
+  return id;
+}
+
+function beginRetiring(app: string): RetireEntry {
   const id = newUid();
   const uid = lab.plane.apps.get(app)?.uid ?? '';
   lab.plane.apps.delete(app);
-  lab.plane.retire.push({
+  const entry: RetireEntry = {
     id,
     project: 'default',
     application: app,
@@ -80,12 +86,16 @@ async function retire(app: string): Promise<string> {
     maxDeletions: 10,
     maxDeletionPercent: 20,
     waived: false,
-  });
+  };
+  lab.plane.retire.push(entry);
   lab.plane.publish();
+  return entry;
+}
+
+async function untilRetired(id: string): Promise<void> {
   await waitFor('the acknowledgement', () => lab.plane.reports.some((report) => report.retired.some((one) => one.id === id)), {
     timeoutMs: 40_000,
   });
-  return id;
 }
 
 test('each hook runs once per content and event, in the order of weight, and install is not upgrade', async () => {
@@ -189,12 +199,26 @@ test('what merely has the name of a hook is left alone; a hook that hangs is giv
   const refused = await lab.plane.until('names', 'stopped', (one) => one.reason?.code === 'FL_HOOK_FAILED', 20_000);
   assert.match(String(refused.reason?.args['words']), /is no hook/);
   assert.equal((await lab.configMap('theirs'))?.data['key'], 'theirs');
+  const isGivenUp = (one: DeliveryReport): boolean => String(one.reason?.args['words']).includes('not complete after 2 s');
   await lab.plane.deliver('names', [configMap('names', lab.namespace)], {
     hooks: [hook(job('names-hangs', {}, { suspend: true }), ['pre-install'], { timeoutSeconds: 2 })],
   });
-  const late = await lab.plane.until('names', 'given up', (one) => one.reason?.code === 'FL_HOOK_TIMEOUT', 20_000);
-  assert.equal(late.reason?.args['seconds'], 2);
+  const late = await lab.plane.until('names', 'given up', isGivenUp, 20_000);
+  assert.equal(late.reason?.code, 'FL_HOOK_FAILED');
   assert.equal(await lab.configMap('names'), undefined);
+});
+
+test('a removal waits for its hooks, also for those that fail, until a person waives them', async () => {
+  const { plane } = lab;
+  await deliver('doomed', [configMap('doomed', lab.namespace)], { hooks: [hook(job('doomed-backup', failing), ['pre-delete'])] });
+  const entry = beginRetiring('doomed');
+  const held = await plane.until('doomed', 'held', (one) => one.reason?.code === 'FL_HOLD_HOOK', 40_000);
+  assert.equal(held.reason?.args['waiver'], entry.id);
+  assert.notEqual(await lab.configMap('doomed'), undefined);
+  plane.retire[plane.retire.indexOf(entry)] = { ...entry, waived: true };
+  plane.publish();
+  await untilRetired(entry.id);
+  assert.equal(await lab.configMap('doomed'), undefined);
 });
 
 test('the Project limits hold for hooks, too', async () => {

@@ -292,13 +292,7 @@ export const reasons = {
     area: 'apply',
     actor: 'application owner',
     says: '{event} hook {object} failed in {cluster}: {words}',
-    next: 'it runs once per content: correct it in Git, or let it run again with fairlead reconcile; a removal goes on with a waiver',
-  },
-  FL_HOOK_TIMEOUT: {
-    area: 'apply',
-    actor: 'application owner',
-    says: '{event} hook {object} is not complete in {cluster} after {seconds} s',
-    next: 'it runs once per content: correct it in Git, or let it run again with fairlead reconcile; a removal goes on with a waiver',
+    next: 'it runs once per content: correct it in Git, or let it run again with fairlead reconcile {application}',
   },
   FL_HOOK_DONE: { area: 'agent', actor: 'nobody: it is done', says: '{event} hook {object} succeeded in {cluster}' },
   FL_HOLD_SUSPENDED: {
@@ -313,6 +307,12 @@ export const reasons = {
     actor: 'application owner',
     says: 'would delete {count} of {total} objects in {cluster}, and more than {limit} take a waiver; nothing is deleted',
     next: 'if that is meant: kubectl annotate --overwrite delivery {delivery} -n {project} fairlead.dev/waiver={waiver}',
+  },
+  FL_HOLD_HOOK: {
+    area: 'hold',
+    actor: 'application owner',
+    says: '{event} hook {object} failed in {cluster}: {words}; the removal waits',
+    next: 'to remove the objects without it: kubectl annotate --overwrite delivery {delivery} -n {project} fairlead.dev/waiver={waiver}',
   },
   FL_HOLD_PROTECTED: {
     area: 'hold',

@@ -1,4 +1,4 @@
-import type { HookEvent } from '#api';
+import type { HookEvent, Reason } from '#api';
 import { shortHash } from '#base';
 import { describeKey, start, why, type Context, type Happening, type Transition } from './app.ts';
 import type { AppRecord, AppState, HookRun, Outcome, PlannedHook } from './model.ts';
@@ -63,7 +63,8 @@ export function passHooks(app: AppState, context: Context, phase: Phase): Transi
   }
   if (context.at < (progress?.nextAt ?? 0)) return 'waiting';
   if ((progress?.polls ?? 0) > 0 && context.at - current.since > next.timeoutSeconds * 1000) {
-    const reason = why(context, 'FL_HOOK_TIMEOUT', { object: describeKey(next.key), event, seconds: next.timeoutSeconds });
+    const words = `it is not complete after ${next.timeoutSeconds} s`;
+    const reason = whyFailed(app, next, event, words, context);
     return {
       app: ended(app, { failed: { name, reason, nudge: occasion.nudge } }, [{ type: 'Warning', reason, object: next.id }]),
     };
@@ -101,7 +102,7 @@ export function takeHook(app: AppState, outcome: Extract<Outcome, { type: 'hooke
       return ended(app, { done: [...run.done, current.name] }, [{ type: 'Normal', reason, object: hook.id }]);
     }
     case 'failed': {
-      const reason = why(context, 'FL_HOOK_FAILED', { object: describeKey(hook.key), event, words: outcome.words });
+      const reason = whyFailed(app, hook, event, outcome.words, context);
       const failed = { name: current.name, reason, nudge: occasion.nudge };
       return ended(app, { failed }, [{ type: 'Warning', reason, object: hook.id }]);
     }
@@ -121,6 +122,14 @@ export function runningHook(app: AppState): { readonly object: string; readonly 
 /** The hooks that a removal will need, from the content that was applied. */
 export function deleteHooksOf(hooks: readonly PlannedHook[]): PlannedHook[] {
   return hooks.filter((hook) => hook.events.some((event) => event.endsWith('-delete')));
+}
+
+/** A removal can go on without its hooks, if a person says so; a release cannot. */
+function whyFailed(app: AppState, hook: PlannedHook, event: string, words: string, context: Context): Reason {
+  const args = { object: describeKey(hook.key), event, words, application: app.name };
+  if (app.retire === undefined) return why(context, 'FL_HOOK_FAILED', args);
+  const delivery = `${app.name}.${context.state.cluster}`;
+  return why(context, 'FL_HOLD_HOOK', { ...args, delivery, project: app.project, waiver: app.retire.id });
 }
 
 function progressOf(app: AppState): NonNullable<AppState['hook']> {
