@@ -30,7 +30,8 @@ if (Number(process.versions.node.split('.')[0]) < 20) {
 installPackages();
 const child = spawn(
   pinnedNode(),
-  ['--disable-warning=ExperimentalWarning', join(root, program[0]), ...program.slice(1), ...rest],
+  // The small young generation is planeNodeFlags of src/base/node-flags.ts; it does the other programs no harm.
+  ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=4', join(root, program[0]), ...program.slice(1), ...rest],
   {
     stdio: 'inherit',
     cwd: command === 'fairlead' ? process.cwd() : root,

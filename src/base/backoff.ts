@@ -16,12 +16,11 @@ export function fullJitter(attempt: number, options: BackoffOptions, rng: Rng = 
 }
 
 /**
- * How long to wait before asking again somebody who may have said when: never less than they asked for, and spread over as much
- * again and more with every attempt, so that those who were sent away together do not come back together.
+ * How long to wait before asking again somebody who may have said when: never less than they asked for and spread over as much
+ * again, so that those who were sent away together do not come back together; full jitter where nothing was said.
  */
 export function retryDelay(attempt: number, askedMs: number, options: BackoffOptions, rng: Rng = Math.random): number {
-  const baseMs = Math.max(options.baseMs, askedMs);
-  return askedMs + fullJitter(attempt, { baseMs, maxMs: Math.max(options.maxMs, baseMs) }, rng);
+  return askedMs > 0 ? askedMs + Math.max(askedMs, options.baseMs) * rng() : fullJitter(attempt, options, rng);
 }
 
 /** `ms` spread by ±`fraction`; for intervals that should not fall into step across a fleet. */

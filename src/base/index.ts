@@ -10,6 +10,7 @@ export * from './file-lock.ts';
 export * from './go-build.ts';
 export * from './ids.ts';
 export * from './log.ts';
+export * from './node-flags.ts';
 export * from './poll.ts';
 export * from './queue.ts';
 export * from './sensitive.ts';

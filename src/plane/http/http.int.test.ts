@@ -388,3 +388,11 @@ test('probes have a port of their own, which answers nothing else', async () => 
   assert.equal((await send(health, 'POST', '/readyz')).status, 405);
   fault = undefined;
 });
+
+test('who is refused with a small body keeps the connection, a large one is not received', async () => {
+  const refused = (body: string) => send(tls, 'POST', '/views/v1/who', { connection: 'keep-alive' }, body);
+  const small = await refused('{"n":1}');
+  assert.deepEqual([small.status, small.headers.connection], [401, 'keep-alive']);
+  const large = await refused('x'.repeat(100_000));
+  assert.deepEqual([large.status, large.headers.connection], [401, 'close']);
+});

@@ -21,7 +21,7 @@ const DEFAULTS: Readonly<Record<Surface, SurfaceLimits>> = {
 
 const WINDOW_MS = 1000;
 const MIN_RETRY_MS = 1000;
-const MAX_RETRY_MS = 30_000;
+const MAX_RETRY_MS = 15_000;
 
 interface Place {
   taken: number;

@@ -7,6 +7,7 @@ const compress = promisify(gzip);
 /** As kube-apiserver: small answers are not worth it. */
 const COMPRESS_FROM_BYTES = 128 * 1024;
 const DRAINED_BYTES = 64 * 1024;
+const DISCARD_BYTES = 64 * 1024;
 
 /** Writes an answer. Resolves when it is handed to the network or the client is gone. */
 export async function sendResponse(
@@ -31,8 +32,9 @@ export async function sendResponse(
     }
     return;
   }
-  // A body nobody read: rather a new connection than to receive the rest of it.
-  if (!message.complete && hasBody(message)) response.setHeader('connection', 'close');
+  // A body nobody read: rather a new connection than to receive the rest of it. A small one is cheaper received (Node throws it
+  // away by itself) than a handshake is: whoever is refused for overload comes back on the same connection.
+  if (!message.complete && hasBody(message) && !isSmall(message)) response.setHeader('connection', 'close');
   let body = typeof answer.body === 'string' ? Buffer.from(answer.body) : (answer.body ?? Buffer.alloc(0));
   const takesGzip = /(^|[\s,])gzip\s*(,|$|;(?!\s*q=0(\.0*)?\s*(,|$)))/.test(message.headers['accept-encoding'] ?? '');
   if (body.length >= COMPRESS_FROM_BYTES && takesGzip && response.getHeader('content-encoding') === undefined) {
@@ -50,6 +52,10 @@ export async function sendResponse(
 
 function hasBody(message: IncomingMessage): boolean {
   return message.headers['transfer-encoding'] !== undefined || Number(message.headers['content-length'] ?? '0') > 0;
+}
+
+function isSmall(message: IncomingMessage): boolean {
+  return message.headers['transfer-encoding'] === undefined && Number(message.headers['content-length']) <= DISCARD_BYTES;
 }
 
 function streamOf(response: ServerResponse, gone: AbortSignal): ResponseStream {

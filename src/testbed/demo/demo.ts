@@ -2,7 +2,7 @@ import { chmod, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises
 import { join, relative, resolve } from 'node:path';
 import { Application, GitRepository } from '#api';
 import { agentNodeFlags, agentProfile, buildAgent } from '#agent';
-import { FairleadError, waitFor } from '#base';
+import { FairleadError, planeNodeFlags, waitFor } from '#base';
 import { buildConsole } from '#console';
 import { buildRenderer } from '#render';
 import { startGitServer, startTestbed, type Cluster, type GitContent, type GitServer } from '#testbed';
@@ -84,6 +84,7 @@ export class Demo implements AsyncDisposable {
       const planeDir = join(dataDir, 'plane');
       const planeLog = join(dataDir, 'plane.log');
       const planeArgs = [
+        ...planeNodeFlags,
         join(root, 'src/cli/main.ts'),
         'plane',
         '--data',

@@ -14,7 +14,7 @@ import {
   type Kind,
   type PlaneObject,
 } from '#api';
-import { exec, must, newUid, silentLog, waitFor, type ExecResult } from '#base';
+import { exec, must, newUid, planeNodeFlags, silentLog, waitFor, type ExecResult } from '#base';
 import { createKubeClient, loadKubeconfig, type KubeClient } from '#kube';
 import { buildRenderer } from '#render';
 import { sharedCluster, startGitServer, type ClusterHandle, type GitContent, type GitServer } from '#testbed';
@@ -140,6 +140,7 @@ export class Fleet implements AsyncDisposable {
     const planeDir = join(dir, 'plane');
     const ports = [await freePort(0), await freePort(0)] as const;
     const planeArgs = [
+      ...planeNodeFlags,
       ...(options.planeNodeArgs ?? []),
       join(root, 'src/cli/main.ts'),
       'plane',
