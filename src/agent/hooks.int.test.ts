@@ -221,6 +221,27 @@ test('a removal waits for its hooks, also for those that fail, until a person wa
   assert.equal(await lab.configMap('doomed'), undefined);
 });
 
+test('under another name, and after the memory of the agent was lost, it is an upgrade', async () => {
+  const { plane } = lab;
+  const hooks = [hook(job('renamed-i-'), ['pre-install']), hook(job('renamed-u-'), ['pre-upgrade'])];
+  await deliver('before', [configMap('renamed', lab.namespace)], {});
+  const uid = (await lab.configMap('renamed'))?.metadata.uid;
+  await plane.setApp('after', [configMap('renamed', lab.namespace)], { hooks });
+  const entry = beginRetiring('before');
+  await plane.untilReady('after', 40_000);
+  await untilRetired(entry.id);
+  assert.equal((await lab.configMap('renamed'))?.metadata.uid, uid);
+  assert.deepEqual(
+    said('after').map((one) => one.split(' ')[0]),
+    ['pre-upgrade'],
+  );
+  await agent.stop();
+  agent = lab.start({ state: { kind: 'directory', directory: `${lab.stateDir}/fresh` }, joinToken: plane.joinToken() });
+  await waitFor('the agent to have joined again', () => plane.syncs.at(-1)?.held !== undefined, { timeoutMs: 30_000 });
+  await deliver('after', [configMap('renamed', lab.namespace)], { hooks, nudge: 'x' });
+  assert.equal((await jobs('renamed-i-')).length, 0);
+});
+
 test('the Project limits hold for hooks, too', async () => {
   await lab.plane.deliver('limits', [configMap('limits', lab.namespace)], {
     hooks: [hook(configMap('limits-hook', 'kube-system'), ['pre-install'])],

@@ -158,7 +158,7 @@ export interface Plan {
   readonly batches: readonly Batch[];
   /** In the order in which they run. */
   readonly hooks: readonly PlannedHook[];
-  /** A Helm release holds some of it: what comes is an upgrade. */
+  /** A Helm release, or another application, holds some of it: what comes is an upgrade. */
   readonly isTakeover: boolean;
   /** Objects whose place in the cluster is not known yet: their kind is missing. */
   readonly unresolved: readonly { readonly id: ObjectIdentity; readonly reason: Reason }[];

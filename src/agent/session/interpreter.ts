@@ -110,7 +110,7 @@ export class Interpreter {
         await fetchContent(command.wanted.bundle, { plane, credentials, store, signal });
         return { type: 'fetched' };
       case 'plan':
-        return this.#plan(command, owner, state.apps.get(command.app)?.record?.applied === undefined, signal);
+        return this.#plan(command, state, signal);
       case 'store': {
         const retired = new Map(this.#options.state().retired);
         if (command.retired !== undefined) retired.set(command.retired.id, command.retired.record);
@@ -124,10 +124,9 @@ export class Interpreter {
         await this.#watchNewKinds(command.objects);
         await ensureNamespace(command.wanted, command.objects, port, signal);
         if (command.isCorrection) await this.#noteCorrections(command, state);
-        const owners = new Map([...state.apps.values()].map((app) => [app.owner, app.key]));
         const results = await applyObjects(
           { ...command, owner },
-          { port, watcher, wantedObjects, knownOwner: (label) => owners.get(label) },
+          { port, watcher, wantedObjects, knownOwner: knownOwners(state) },
           signal,
         );
         await this.#watchNewKinds(command.objects);
@@ -179,12 +178,8 @@ export class Interpreter {
     }
   }
 
-  async #plan(
-    command: Extract<AppCommand, { type: 'plan' }>,
-    owner: string,
-    isFirst: boolean,
-    signal: AbortSignal,
-  ): Promise<Outcome> {
+  async #plan(command: Extract<AppCommand, { type: 'plan' }>, state: AgentState, signal: AbortSignal): Promise<Outcome> {
+    const owner = state.apps.get(command.app)?.owner ?? '';
     const { store, port, watcher, wantedObjects } = this.#options;
     const { wanted, app } = command;
     const bundle = store.bundle(wanted.bundle);
@@ -194,8 +189,9 @@ export class Interpreter {
       });
     }
     let planned = await planObjects(bundle, wanted, (entry) => wantedObjects.peek(entry), port);
-    // Hooks act before the first object is looked at: whether it is an upgrade of Helm's release must be known by then.
-    if (isFirst && planned.hooks.length > 0) planned = await withTakeover(planned, wanted, port, signal);
+    // Hooks act before the first object is looked at: whether it is an upgrade of somebody's release must be known by then.
+    if (planned.hooks.length > 0 && state.apps.get(app)?.record?.applied === undefined)
+      planned = await withTakeover(planned, wanted, { own: owner, known: knownOwners(state) }, port, signal);
     for (const object of planned.objects) {
       // What cannot be unsealed fails when it is applied, with its own reason.
       await wantedObjects.prepare(object, owner).catch(() => undefined);
@@ -244,4 +240,10 @@ export class Interpreter {
     }
     return reason('FL_APPLY_UNAVAILABLE', { cluster, words: messageOf(error), retry: 'soon' }, since);
   }
+}
+
+/** Which application of this plane an owner label belongs to. */
+function knownOwners(state: AgentState): (label: string) => string | undefined {
+  const owners = new Map([...state.apps.values()].map((app) => [app.owner, app.key]));
+  return (label) => owners.get(label);
 }
