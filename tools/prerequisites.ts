@@ -1,6 +1,7 @@
 import { exec, FairleadError, messageOf } from '#base';
 import { CHROMIUM_VARIABLE, ensureChromium } from './chromium.ts';
 import { installDebian } from './debian.ts';
+import { ensurePostgres } from './postgres.ts';
 import { findSshd, SHARED_TESTBED_VARIABLE, SSHD_VARIABLE, startShared, TESTBED_MISSING_VARIABLE } from '#testbed';
 
 /** What tests against real parts need from the machine: says what it installs, names what it cannot have. */
@@ -26,6 +27,7 @@ export async function preparePrerequisites(): Promise<PreparedParts> {
   if (git !== undefined) missing.push(git);
   const chromium = ensureChromium(say);
   if (chromium === undefined) missing.push('Chromium');
+  if (!ensurePostgres(say)) missing.push('PostgreSQL');
   const sshd = ensureSshd();
   if (sshd === undefined) missing.push('sshd');
   const parts = { [SSHD_VARIABLE]: sshd ?? '', ...(chromium === undefined ? {} : { [CHROMIUM_VARIABLE]: chromium }) };

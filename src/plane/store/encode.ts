@@ -184,3 +184,18 @@ export function digestBytes(digest: string): Buffer {
 export function digestText(bytes: Uint8Array): string {
   return `sha256:${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')}`;
 }
+
+/** Whether a put says what is stored already. Reordered keys keep the length, so most different texts are never parsed. */
+export function isSame(stored: string, write: EncodedWrite, revision: number): boolean {
+  const text = textAt(write, revision);
+  if (stored === text) return true;
+  if (stored.length !== text.length) return false;
+  return canonicalJson(JSON.parse(stored)) === canonicalJson(JSON.parse(text));
+}
+
+export type Pairs = readonly (readonly [string, string])[];
+
+export function parseIndex(text: string): readonly [Pairs, Pairs] {
+  // Written by indexOf.
+  return text === '' ? [[], []] : (JSON.parse(text) as [Pairs, Pairs]);
+}

@@ -1,9 +1,10 @@
 /**
  * store: the one place where the plane keeps things. Objects with revisions, their change log, content by digest, effects,
  * audit, leases; a commit is a value, acknowledged after fsync, and revision order is commit order. SQLite is one process
- * with the database to itself; it is no cache and knows no business rule.
+ * with the database to itself, PostgreSQL serves several; it is no cache and knows no business rule.
  */
 export * from './open-store.ts';
 export * from './types.ts';
 export { transactionLimits, valueAt } from './encode.ts';
-export { openSqliteStore, type RevisionFloor, type SqliteStoreOptions } from './sqlite/sqlite-store.ts';
+export { openPostgresStore, type PostgresStoreOptions } from './postgres/postgres-store.ts';
+export { openSqliteStore, type SqliteStoreOptions } from './sqlite/sqlite-store.ts';

@@ -60,7 +60,37 @@ export interface Store {
   /** Verifies the audit chain; the first broken leaf if there is one. */
   verifyAudit(): Promise<{ readonly leaves: number; readonly brokenAt?: number }>;
 
+  /** Why the database cannot be used at present; undefined while all is well. */
+  trouble(): string | undefined;
+  /** What the processes that share this database show each other; undefined where the database belongs to one process. */
+  readonly replicas: Replicas | undefined;
+
   close(): Promise<void>;
+}
+
+/**
+ * Small values that replicas of one plane show each other: the newest per (topic, key) wins. Not objects: no revision, no
+ * change log, and the last second may be lost with the process that posted it.
+ */
+export interface Replicas {
+  /** This process. */
+  readonly id: string;
+  /** Shows a value, or takes it away. What is posted within a few ms is written, and seen, together. */
+  post(topic: string, key: string, value: string | undefined): void;
+  /**
+   * What there is now, then what others post; own posts are left out. `isCurrent`: everything that was there when it was read
+   * has been handed over. One follower per store. Resolves when the signal aborts.
+   */
+  follow(take: (posts: readonly Post[], isCurrent: boolean) => void, signal: AbortSignal): Promise<void>;
+}
+
+export interface Post {
+  readonly topic: string;
+  readonly key: string;
+  /** Undefined: taken away. */
+  readonly value: string | undefined;
+  /** When it was written, by the clock of this process, ms since the epoch. */
+  readonly atMs: number;
 }
 
 export interface ListQuery {
@@ -176,4 +206,11 @@ export interface Lease extends Fence {
   /** Aborts when the lease is lost. */
   readonly lost: AbortSignal;
   release(): Promise<void>;
+}
+
+/** Where revisions that may have been given out are remembered outside the database, so that a restored copy never repeats one. */
+export interface RevisionFloor {
+  read(): number;
+  /** Durable before it returns. */
+  reserve(upTo: number): void;
 }

@@ -1,5 +1,4 @@
-import type { CommitResult, Fence } from '../types.ts';
-import type { EncodedTransaction } from '../encode.ts';
+import type { Operation, OperationValue } from '../operations.ts';
 import type { PlainError } from './sqlite-errors.ts';
 
 /** What the store's main thread and its writer thread say to each other. */
@@ -23,27 +22,6 @@ export interface WriterState {
   readonly oldest: number;
   readonly gaps: readonly { readonly from: number; readonly to: number }[];
 }
-
-export type Operation =
-  | { readonly op: 'commit'; readonly transaction: EncodedTransaction; readonly fence: Fence | undefined }
-  | { readonly op: 'effectDone'; readonly id: number }
-  | { readonly op: 'effectFailed'; readonly id: number; readonly retryAtMs: number; readonly message: string }
-  | { readonly op: 'acquire'; readonly name: string; readonly ttlMs: number }
-  | { readonly op: 'renew'; readonly name: string; readonly token: number; readonly ttlMs: number }
-  | { readonly op: 'release'; readonly name: string; readonly token: number }
-  | { readonly op: 'pulses'; readonly rows: readonly { readonly kind: string; readonly key: string; readonly value: string }[] }
-  | { readonly op: 'sweep'; readonly digests: readonly string[]; readonly beforeMs: number }
-  /** Drops what names swept blobs, of one cluster. */
-  | { readonly op: 'trim'; readonly cluster: string };
-
-/** By operation: a CommitResult; for acquire a token or when to ask again; for renew whether it is still held; for sweep how many went. */
-export type OperationValue =
-  | CommitResult
-  | { readonly token: number }
-  | { readonly retryAtMs: number }
-  | { readonly held: boolean }
-  | { readonly removed: number }
-  | undefined;
 
 export type Outcome = { readonly ok: true; readonly value: OperationValue } | { readonly ok: false; readonly error: PlainError };
 

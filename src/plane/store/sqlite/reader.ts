@@ -1,7 +1,7 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import type { Key, Kind } from '#api';
 import type { ListQuery } from '../types.ts';
-import { compilePage } from './compile-query.ts';
+import { compilePage } from '../compile-query.ts';
 
 export interface Row {
   readonly namespace: string;

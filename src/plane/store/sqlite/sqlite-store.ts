@@ -2,23 +2,28 @@ import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { childController, FairleadError, newUid, silentLog, systemClock, type Clock, type Log, type NewId } from '#base';
 import { allKinds, type Key, type Kind, type PlaneObject } from '#api';
+import { auditHash, AUDIT_START, readAuditHead } from '../audit-chain.ts';
 import { checkDigest, digestBytes, encodeTransaction } from '../encode.ts';
-import type { Change, CommitResult, Fence, Lease, ListQuery, ListResult, Store, StoredEffect, Transaction } from '../types.ts';
+import type {
+  Change,
+  CommitResult,
+  Fence,
+  Lease,
+  ListQuery,
+  ListResult,
+  RevisionFloor,
+  Store,
+  StoredEffect,
+  Transaction,
+} from '../types.ts';
 import { ChangeFeed } from './change-feed.ts';
 import { lockDirectory } from './directory-lock.ts';
-import { holdLease } from './lease.ts';
+import { holdLease } from '../lease.ts';
+import { RecentDigests } from '../recent-digests.ts';
 import { Pulses } from './pulses.ts';
 import { SqliteReader, type Row } from './reader.ts';
-import { RecentDigests, sweepBlobs } from './sweep-blobs.ts';
-import { auditHash, AUDIT_START, readAuditHead } from './writer.ts';
+import { sweepBlobs } from './sweep-blobs.ts';
 import { WriterClient } from './writer-client.ts';
-
-/** Where revisions that may have been given out are remembered outside the database, so that a restored copy never repeats one. */
-export interface RevisionFloor {
-  read(): number;
-  /** Durable before it returns. */
-  reserve(upTo: number): void;
-}
 
 export interface SqliteStoreOptions {
   /** Directory of the database, on a local disk; created with mode 0700. */
@@ -58,6 +63,7 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
 class SqliteStore implements Store {
   readonly instanceId: string;
   readonly revisionGap: { readonly from: number; readonly to: number } | undefined;
+  readonly replicas = undefined;
   readonly #writer: WriterClient;
   readonly #reader: SqliteReader;
   readonly #feed: ChangeFeed;
@@ -343,6 +349,11 @@ class SqliteStore implements Store {
       if (rows.length < 500) return seq < head.seq ? { leaves: seq, brokenAt: seq + 1 } : { leaves: seq };
       await nextTurn();
     }
+  }
+
+  /** A disk that fails refuses each commit by name; reads go on. */
+  trouble(): string | undefined {
+    return undefined;
   }
 
   close(): Promise<void> {

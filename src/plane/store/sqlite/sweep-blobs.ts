@@ -1,47 +1,10 @@
 import type { Clock } from '#base';
 import { digestText } from '../encode.ts';
+import { SWEEP_GRACE_MS, type RecentDigests } from '../recent-digests.ts';
 import type { SqliteReader } from './reader.ts';
 import type { WriterClient } from './writer-client.ts';
 
-/** How long a commit may take from asking which blobs are missing to naming those that are not. */
-const GRACE_MS = 3_600_000;
 const PAGE = 500;
-const REMEMBERED = 200_000;
-
-/** Digests that somebody was told are there, for an hour at least and two at most. */
-export class RecentDigests {
-  #current = new Set<string>();
-  #previous = new Set<string>();
-  #turnedAtMs = 0;
-  /** More than could be remembered were asked for in this hour. */
-  #isOver = false;
-  #wasOver = false;
-
-  note(digests: readonly string[], nowMs: number): void {
-    this.#turn(nowMs);
-    for (const digest of digests) {
-      if (this.#current.size < REMEMBERED) this.#current.add(digest);
-      else this.#isOver = true;
-    }
-  }
-
-  /** Whether the digest may have been asked for; in doubt, yes. */
-  has(digest: string, nowMs: number): boolean {
-    this.#turn(nowMs);
-    return this.#isOver || this.#wasOver || this.#current.has(digest) || this.#previous.has(digest);
-  }
-
-  #turn(nowMs: number): void {
-    if (nowMs - this.#turnedAtMs < GRACE_MS) return;
-    // Two hours without a question: neither set counts any more.
-    const isStale = nowMs - this.#turnedAtMs >= 2 * GRACE_MS;
-    this.#previous = isStale ? new Set() : this.#current;
-    this.#wasOver = isStale ? false : this.#isOver;
-    this.#current = new Set();
-    this.#isOver = false;
-    this.#turnedAtMs = nowMs;
-  }
-}
 
 export interface Sweep {
   readonly isKept: (digest: string) => boolean;
@@ -58,7 +21,7 @@ export async function sweepBlobs({ isKept, signal, reader, writer, asked, clock 
   let after: Uint8Array = new Uint8Array();
   for (;;) {
     signal.throwIfAborted();
-    const beforeMs = clock.now() - GRACE_MS;
+    const beforeMs = clock.now() - SWEEP_GRACE_MS;
     const rows = reader.sql('SELECT digest, at FROM blobs WHERE digest > ? ORDER BY digest LIMIT ?').all(after, PAGE);
     const digests: string[] = [];
     for (const row of rows) {

@@ -1,16 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { FairleadError, must, type Clock } from '#base';
-import type {
-  FromWriter,
-  GroupDone,
-  Operation,
-  OperationValue,
-  Request,
-  ToWriter,
-  WriterEvent,
-  WriterOptions,
-  WriterState,
-} from './protocol.ts';
+import type { FromWriter, GroupDone, Request, ToWriter, WriterEvent, WriterOptions, WriterState } from './protocol.ts';
+import type { Operation, OperationValue } from '../operations.ts';
 import { revive } from './sqlite-errors.ts';
 
 /** What may wait for the writer; above it new work is refused and may come back. */

@@ -1,12 +1,22 @@
-import { createHash } from 'node:crypto';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { FairleadError, must, sha256 } from '#base';
 import type { PlaneObject } from '#api';
 import type { CommitResult } from '../types.ts';
-import { canonicalJson, digestBytes, indexOf, retext, textAt, type EncodedTransaction, type EncodedWrite } from '../encode.ts';
+import { auditHash, AUDIT_START, readAuditHead } from '../audit-chain.ts';
+import {
+  digestBytes,
+  indexOf,
+  isSame,
+  parseIndex,
+  retext,
+  textAt,
+  type EncodedTransaction,
+  type EncodedWrite,
+} from '../encode.ts';
+import type { Operation, OperationValue } from '../operations.ts';
 import { migrate } from './migrations.ts';
 import { environmentError, plainError } from './sqlite-errors.ts';
-import type { GroupDone, Operation, OperationValue, Outcome, Request, WriterOptions, WriterState } from './protocol.ts';
+import type { GroupDone, Outcome, Request, WriterOptions, WriterState } from './protocol.ts';
 import type { Fence } from '../types.ts';
 
 /** What moves with every commit; put back when a transaction is rolled back. */
@@ -27,8 +37,6 @@ interface PendingChange {
   readonly after: string;
 }
 
-/** Hash before the first audit leaf. */
-export const AUDIT_START = '0'.repeat(64);
 /** Rows of the change log dropped in one go: a few ms. */
 const COMPACT_ROWS = 500;
 
@@ -180,6 +188,9 @@ export class SqliteWriter {
           this.#sql('INSERT OR REPLACE INTO pulses (kind, key, value) VALUES (?, ?, ?)').run(kind, key, value);
         }
         return undefined;
+      case 'posts':
+      case 'compact':
+        throw new TypeError(`SQLite has no ${operation.op}`);
       case 'sweep': {
         let removed = 0;
         for (const digest of operation.digests) {
@@ -463,30 +474,4 @@ export class SqliteWriter {
     }
     return statement;
   }
-}
-
-/** sha256 over the previous hash and the leaf's exact text, as 64 hex digits. */
-export function auditHash(previous: string, leaf: string): string {
-  return createHash('sha256').update(previous).update('\n').update(leaf).digest('hex');
-}
-
-/** Sequence and hash of the newest leaf, as kept in the meta row `audit`. */
-export function readAuditHead(text: string): { readonly seq: number; readonly hash: string } {
-  const [seq, hash] = text.split(' ');
-  return { seq: Number(seq), hash: hash ?? '' };
-}
-
-/** Whether a put says what is stored already. Reordered keys keep the length, so most different texts are never parsed. */
-function isSame(stored: string, write: EncodedWrite, revision: number): boolean {
-  const text = textAt(write, revision);
-  if (stored === text) return true;
-  if (stored.length !== text.length) return false;
-  return canonicalJson(JSON.parse(stored)) === canonicalJson(JSON.parse(text));
-}
-
-type Pairs = readonly (readonly [string, string])[];
-
-function parseIndex(text: string): readonly [Pairs, Pairs] {
-  // Written by indexOf.
-  return text === '' ? [[], []] : (JSON.parse(text) as [Pairs, Pairs]);
 }

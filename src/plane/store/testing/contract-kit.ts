@@ -1,8 +1,7 @@
 import { Type } from 'typebox';
 import { defineKind, type Key, type ObjectOf } from '#api';
 import type { Clock } from '#base';
-import type { RevisionFloor } from '../sqlite/sqlite-store.ts';
-import type { Store, Transaction, Write } from '../types.ts';
+import type { RevisionFloor, Store, Transaction, Write } from '../types.ts';
 
 /** One database to be tested: opened, closed and opened again. */
 export interface DatabaseUnderTest {

@@ -1,13 +1,23 @@
 import { openStore } from '../open-store.ts';
-import { systemClock, silentLog } from '#base';
+import { Sensitive, systemClock, silentLog } from '#base';
 import { put, Widget } from './contract-kit.ts';
 
 /**
  * Commits until it is killed, a few writers at a time, and prints `<writer> <n> <revision>` for each acknowledged commit.
  * Every commit writes two objects with the same number.
  */
-const { location, writers } = JSON.parse(process.argv[2] ?? '{}') as { location: { dir: string }; writers: number };
-const store = await openStore({ ...location, kinds: [Widget], log: silentLog, clock: systemClock });
+const { location, writers } = JSON.parse(process.argv[2] ?? '{}') as {
+  location: { dir?: string; url?: string };
+  writers: number;
+};
+const { dir, url } = location;
+const store = await openStore({
+  ...(dir === undefined ? {} : { dir }),
+  ...(url === undefined ? {} : { url: new Sensitive(url) }),
+  kinds: [Widget],
+  log: silentLog,
+  clock: systemClock,
+});
 process.stdout.write('ready\n');
 await Promise.all(
   Array.from({ length: writers }, async (_, writer) => {

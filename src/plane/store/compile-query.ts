@@ -1,6 +1,9 @@
 import { FairleadError } from '#base';
 import type { Key, Kind, Requirement } from '#api';
-import type { ListQuery } from '../types.ts';
+import type { ListQuery } from './types.ts';
+
+/** SQLite keeps to the order of a CROSS JOIN; PostgreSQL plans by its statistics and numbers its parameters. */
+export type Dialect = 'sqlite' | 'postgres';
 
 export interface Compiled {
   readonly sql: string;
@@ -21,14 +24,15 @@ const SELECTIVE_ROWS = 5_000;
 /**
  * A page of `list` as SQL: rows (namespace, name, text) in key order. The most selective equality drives the query through
  * its index, which is in key order already; what remains is asked row by row in an index, and nothing is parsed.
- * `count(sql, parameters)` answers a bounded count. Error: FL_STORE_FIELD for a field that is not selectable.
+ * `count(sql, parameters)` answers a bounded count; without one the database is left to choose. Error: FL_STORE_FIELD for a field that is not selectable.
  */
 export function compilePage(
   kind: Pick<Kind, 'kind' | 'selectable'>,
   query: ListQuery,
   after: Key | undefined,
   limit: number,
-  count: (sql: string, parameters: readonly (string | number)[]) => number,
+  count: Count | undefined,
+  dialect: Dialect = 'sqlite',
 ): Compiled {
   for (const { path } of query.fields ?? []) {
     if (path !== 'metadata.name' && path !== 'metadata.namespace' && !kind.selectable.includes(path)) {
@@ -46,22 +50,33 @@ export function compilePage(
     parameters.push(...values);
   };
   const from =
-    driver === undefined ? 'objects o' : 'd CROSS JOIN objects o ON o.kind = ? AND o.namespace = d.namespace AND o.name = d.name';
+    driver === undefined
+      ? 'objects o'
+      : `d ${dialect === 'sqlite' ? 'CROSS JOIN' : 'JOIN'} objects o ON o.kind = ? AND o.namespace = d.namespace AND o.name = d.name`;
   // The alias whose index gives the order.
   const by = driver === undefined ? 'o' : 'd';
   if (driver === undefined) add('o.kind = ?', kind.kind);
   range(by, query.namespace, after, add);
-  for (const requirement of query.labels ?? []) labelCondition(kind.kind, requirement, driver, add);
+  // One pass over the key's rows for SQLite; PostgreSQL makes a join of EXISTS, but may not of IN.
+  const has: Has = (table) =>
+    dialect === 'sqlite'
+      ? `((o.namespace, o.name) IN (SELECT namespace, name FROM ${table} WHERE kind = ? AND key = ?))`
+      : `EXISTS (SELECT 1 FROM ${table} x WHERE x.kind = ? AND x.key = ? AND x.namespace = o.namespace AND x.name = o.name)`;
+  for (const requirement of query.labels ?? []) labelCondition(kind.kind, requirement, driver, add, has);
   for (const { path, operator, value } of query.fields ?? []) {
     const sql = operator === '=' ? '=' : '<>';
     if (path === 'metadata.name') add(`${by}.name ${sql} ?`, value);
     else if (path === 'metadata.namespace') add(`${by}.namespace ${sql} ?`, value);
-    else fieldCondition(kind.kind, path, operator, value, driver, add);
+    else fieldCondition(kind.kind, path, operator, value, driver, add, has);
   }
   const condition = where.length === 0 ? '' : ` WHERE ${where.join(' AND ')}`;
   const order = ` ORDER BY ${by}.namespace, ${by}.name LIMIT ?`;
   const select = 'SELECT o.namespace AS namespace, o.name AS name, o.text AS text FROM ';
-  if (driver === undefined) return { sql: `${select}${from}${condition}${order}`, parameters: [...parameters, limit] };
+  const numbered = (sql: string): string => {
+    let number = 0;
+    return dialect === 'sqlite' ? sql : sql.replaceAll('?', () => `$${++number}`);
+  };
+  if (driver === undefined) return { sql: numbered(`${select}${from}${condition}${order}`), parameters: [...parameters, limit] };
   const rows = driverRows(kind.kind, driver);
   // One value: the index itself is in key order. Several or any: distinct keys, sorted.
   const source =
@@ -69,11 +84,13 @@ export function compilePage(
       ? `(SELECT namespace, name FROM ${rows.sql})`
       : `(SELECT DISTINCT namespace, name FROM ${rows.sql})`;
   return {
-    sql: `${select}${source} ${from}${condition}${order}`,
+    sql: numbered(`${select}${source} ${from}${condition}${order}`),
     parameters: [...rows.parameters, kind.kind, ...parameters, limit],
   };
 }
 
+type Count = (sql: string, parameters: readonly (string | number)[]) => number;
+type Has = (table: 'labels' | 'fields') => string;
 type Add = (sql: string, ...values: readonly (string | number)[]) => void;
 
 function range(by: string, namespace: string | undefined, after: Key | undefined, add: Add): void {
@@ -94,11 +111,7 @@ function driverRows(kind: string, driver: Driver): Compiled {
   return { sql: `${table} WHERE kind = ? AND key = ? AND ${match}`, parameters: [kind, key, ...values] };
 }
 
-function chooseDriver(
-  kind: string,
-  query: ListQuery,
-  count: (sql: string, parameters: readonly (string | number)[]) => number,
-): Driver | undefined {
+function chooseDriver(kind: string, query: ListQuery, count: Count | undefined): Driver | undefined {
   // A name that must be equal is found by the objects' own index.
   if (query.fields?.some(({ path, operator }) => path === 'metadata.name' && operator === '=') === true) return undefined;
   const candidates: Driver[] = [];
@@ -111,6 +124,7 @@ function chooseDriver(
     if (operator === 'In' && values.length > 0) candidates.push({ table: 'labels', key, values: [...new Set(values)] });
     if (operator === 'Exists') candidates.push({ table: 'labels', key, values: undefined });
   }
+  if (count === undefined) return candidates[0];
   let best: { readonly driver: Driver; readonly rows: number } | undefined;
   for (const driver of candidates) {
     const isSorted = driver.values?.length === 1;
@@ -123,7 +137,7 @@ function chooseDriver(
   return best?.driver;
 }
 
-function labelCondition(kind: string, requirement: Requirement, driver: Driver | undefined, add: Add): void {
+function labelCondition(kind: string, requirement: Requirement, driver: Driver | undefined, add: Add, has: Has): void {
   const { key, operator, values } = requirement;
   const isDriver = driver?.table === 'labels' && driver.key === key;
   const marks = values.map(() => '?').join(', ');
@@ -141,10 +155,10 @@ function labelCondition(kind: string, requirement: Requirement, driver: Driver |
       return;
     case 'Exists':
       if (isDriver) return;
-      add('(o.namespace, o.name) IN (SELECT namespace, name FROM labels WHERE kind = ? AND key = ?)', kind, key);
+      add(has('labels'), kind, key);
       return;
     case 'DoesNotExist':
-      add('(o.namespace, o.name) NOT IN (SELECT namespace, name FROM labels WHERE kind = ? AND key = ?)', kind, key);
+      add(`NOT ${has('labels')}`, kind, key);
       return;
   }
 }
@@ -157,10 +171,10 @@ function fieldCondition(
   value: string,
   driver: Driver | undefined,
   add: Add,
+  has: Has,
 ): void {
   if (value === '') {
-    const inOrNot = operator === '=' ? 'NOT IN' : 'IN';
-    add(`(o.namespace, o.name) ${inOrNot} (SELECT namespace, name FROM fields WHERE kind = ? AND key = ?)`, kind, path);
+    add(operator === '=' ? `NOT ${has('fields')}` : has('fields'), kind, path);
     return;
   }
   if (operator === '=' && driver?.table === 'fields' && driver.key === path && driver.values?.[0] === value) return;

@@ -1,6 +1,6 @@
 import { FairleadError, type Clock } from '#base';
-import type { Lease } from '../types.ts';
-import type { Operation, OperationValue } from './protocol.ts';
+import type { Operation, OperationValue } from './operations.ts';
+import type { Lease } from './types.ts';
 
 /** A waiter asks at least this often, so that a released lease is not waited out. */
 const POLL_MS = 250;
