@@ -70,6 +70,13 @@ export function buildProgram(io: Io, answer: (code: number) => void): Command {
     .description('run the plane: its API, its controllers and the console')
     .argument('[action]', '"adopt": accept a database that these keys do not know')
     .option('--data <dir>', 'directory for the database, the keys and the sources', '.data/plane')
+    .option('--keys <dir>', 'directory of the keys, the same for every process of a plane; default: keys in the data directory')
+    .option(
+      '--database-url <url>',
+      'PostgreSQL instead of SQLite: postgres://user@host:port/database; with a password better in a file or in FAIRLEAD_DATABASE_URL',
+    )
+    .option('--database-url-file <file>', 'file that holds the database URL')
+    .option('--roles <roles>', 'what this process does, of gateway,api,controllers,render; default: all')
     .option('--listen <host:port>', 'address of the API (TLS)', '127.0.0.1:8443')
     .option('--health <host:port|off>', 'address for probes (plain HTTP: /healthz, /livez, /readyz)', 'off')
     .option('--console <host:port|off>', 'address of the console (plain HTTP, loopback only)', '127.0.0.1:8080')
@@ -86,6 +93,31 @@ export function buildProgram(io: Io, answer: (code: number) => void): Command {
     .action(async (action: string | undefined, options: Record<string, unknown>) => {
       const { planeCommand } = await import('./commands/plane.ts');
       answer(await planeCommand(io, action, options));
+    });
+
+  program
+    .command('backup')
+    .description('write the database of a plane, running or not, into a file (the keys are not in it)')
+    .requiredOption('--out <file>', 'file to write; it must not be there yet')
+    .option('--data <dir>', 'data directory of the plane', '.data/plane')
+    .option('--database-url <url>', 'PostgreSQL instead of SQLite, as for plane')
+    .option('--database-url-file <file>', 'file that holds the database URL')
+    .action(async (options: Record<string, unknown>) => {
+      const { backup } = await import('./commands/backup.ts');
+      answer(await backup(io, options));
+    });
+
+  program
+    .command('restore <file>')
+    .description('put a backup in the place of the database; also from SQLite to PostgreSQL and back')
+    .option('--replace', 'also when the database holds a plane')
+    .option('--data <dir>', 'data directory of the plane', '.data/plane')
+    .option('--keys <dir>', 'directory of the keys; default: keys in the data directory')
+    .option('--database-url <url>', 'PostgreSQL instead of SQLite, as for plane')
+    .option('--database-url-file <file>', 'file that holds the database URL')
+    .action(async (file: string, options: Record<string, unknown>) => {
+      const { restore } = await import('./commands/backup.ts');
+      answer(await restore(io, file, options));
     });
 
   program

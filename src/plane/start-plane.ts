@@ -10,6 +10,7 @@ import {
   waitFor,
   type Clock,
   type Log,
+  type Sensitive,
   type Service,
 } from '#base';
 import { allKinds, Credential, DEFAULT_PROJECT, Delivery, formatKey, keyOf, Project, servedKinds, type Doorbell } from '#api';
@@ -18,7 +19,15 @@ import { createGuardedConnect, EgressPolicy, startEgressProxy, type EgressOption
 import { createHttp, type Http } from '#plane/http';
 import { createKubeApi, parseLabelSelector, VERSION_INFO } from '#plane/kubeapi';
 import { openKeys, type PlaneKeys } from '#plane/keys';
-import { openStore, type Store } from '#plane/store';
+import {
+  backupStore,
+  openStore,
+  restoreStore,
+  type BackupInfo,
+  type DatabasePlace,
+  type OpenStoreOptions,
+  type Store,
+} from '#plane/store';
 import { buildRenderer, createRenderer } from '#render';
 import { createAgents } from './agents/index.ts';
 import { createApplications, previewCommit, refOf } from './applications/index.ts';
@@ -31,9 +40,15 @@ import { createSelf } from './self/index.ts';
 import { createSources } from './sources/index.ts';
 import { doorbells, FleetIndex, viewsRoutes } from './views/index.ts';
 
-export interface PlaneOptions {
-  /** Everything the plane writes is below: `store/`, `keys/`, `sources/`, `admin.kubeconfig`. */
-  readonly dataDir: string;
+/**
+ * What a process does. `api`: Kubernetes API, views and console. `gateway`: agents. `controllers`: decides and signs;
+ * `render`: fetches sources and makes releases; of all processes with one of these two, one at a time does it.
+ */
+export const planeRoles = ['gateway', 'api', 'controllers', 'render'] as const;
+export type PlaneRole = (typeof planeRoles)[number];
+
+export interface PlaneOptions extends DatabaseOptions {
+  readonly roles?: readonly PlaneRole[];
   readonly listen: Address;
   /** The console's own plain listener, loopback only. Absent: none. */
   readonly consoleListen?: Address;
@@ -51,6 +66,16 @@ export interface PlaneOptions {
   readonly clock?: Clock;
   /** One line for each step that takes long. */
   readonly report?: (line: string) => void;
+}
+
+/** Where a plane keeps itself. */
+export interface DatabaseOptions {
+  /** What the process writes beside its database is below: `keys/`, `sources/`, `admin.kubeconfig`; without a URL also `store/`. */
+  readonly dataDir: string;
+  /** The same for every process of a plane. Default: `keys/` in `dataDir`. May be read-only once it is complete. */
+  readonly keysDir?: string;
+  /** `postgres://…`; absent: SQLite. */
+  readonly databaseUrl?: Sensitive<string>;
 }
 
 export interface Address {
@@ -73,27 +98,31 @@ export interface Plane extends AsyncDisposable {
 
 /** A plane that is not ready by then opens its port all the same. */
 const OPEN_LATEST_MS = 30_000;
+/** A killed process's work is taken over after this long at most; one that stops hands it over. */
+const LEASE_MS = 10_000;
 
 /** Starts a plane and resolves when it answers. The one place that knows every room. */
 export async function startPlane(options: PlaneOptions): Promise<Plane> {
   const { log, dataDir } = options;
   const clock = options.clock ?? systemClock;
   const stack = new AsyncDisposableStack();
+  const roles = new Set(options.roles ?? planeRoles);
+  if (roles.size === 0 || (roles.size < planeRoles.length && options.databaseUrl === undefined)) {
+    throw new FairleadError(
+      'FL_PLANE_ROLES',
+      'only the processes of a plane on PostgreSQL can divide its roles; give --database-url, or leave --roles out',
+      { kind: 'invalid' },
+    );
+  }
   try {
     const wasmPath = await buildRenderer({ onProgress: options.report ?? (() => undefined) });
     await mkdir(dataDir, { recursive: true, mode: 0o700 });
     const keys = await openKeys({
-      dir: join(dataDir, 'keys'),
+      dir: keysDirOf(options),
       clock,
       serverNames: [options.listen.host, ...hostOf(options.externalUrl), ...options.tlsNames].filter(isName),
     });
-    const store = await openStore({
-      dir: join(dataDir, 'store'),
-      kinds: allKinds,
-      log,
-      clock,
-      revisionFloor: keys.revisionFloor,
-    });
+    const store = await openStore({ ...databaseOf(options, keys), kinds: allKinds, log, clock });
     stack.defer(() => store.close());
     const isFrozen = bindOrFreeze(keys, store, log);
     const frozen = (): boolean => isFrozen;
@@ -110,7 +139,13 @@ export async function startPlane(options: PlaneOptions): Promise<Plane> {
       return token !== undefined && keys.isAdminToken(token) ? { type: 'admin', name: 'admin' } : undefined;
     });
 
-    const kubeApi = createKubeApi({ store, kinds: servedKinds, http, log, clock, frozen });
+    http.readiness('database', () => store.trouble());
+    // Routes of a role that this process does not have go to a server that never listens.
+    const unserved = await createHttp({ log, clock, version: VERSION_INFO });
+    stack.defer(() => unserved.stop());
+    const apiHttp = roles.has('api') ? http : unserved;
+
+    const kubeApi = createKubeApi({ store, kinds: servedKinds, http: apiHttp, log, clock, frozen });
     stack.defer(() => kubeApi.stop());
     kubeApi.admit(Credential, credentialAdmission(keys));
     kubeApi.admit(Delivery, deliveryAdmission(clock));
@@ -132,10 +167,11 @@ export async function startPlane(options: PlaneOptions): Promise<Plane> {
       egress,
       pulse: (kind, key, value) => store.pulse(kind, key, value),
     });
-    const agents = await createAgents({ store, keys, clock, log, newUid, frozen }, http);
+    const agents = await createAgents({ store, keys, clock, log, newUid, frozen }, roles.has('gateway') ? http : unserved);
     const releases = new ReleaseHeads();
     const index = new FleetIndex({ store, log });
-    const controllers: readonly Controller[] = [
+    // Each group under a lease of its own: what reads snapshots runs where they were fetched.
+    const rendering: readonly Controller[] = [
       sources.controller,
       ...createApplications({
         renderer,
@@ -144,11 +180,20 @@ export async function startPlane(options: PlaneOptions): Promise<Plane> {
         log,
       }),
       createSelf({ clientFor: (actor) => kubeApi.client(actor), log }),
+    ];
+    const deciding: readonly Controller[] = [
       ...createClusters({ live: agents.live, newUid }),
       ...agents.controllers,
       ...createDeliveries({ live: agents.live, newUid, frozen }),
     ];
-    const engine = createEngine({ store, controllers: isFrozen ? [] : controllers, effects: [], clock, log });
+    const engines = [
+      { role: 'render' as const, controllers: rendering },
+      { role: 'controllers' as const, controllers: deciding },
+    ]
+      .filter(({ role }) => roles.has(role) && !isFrozen)
+      .map(({ role, controllers }) =>
+        createEngine({ store, controllers, effects: [], clock, log, lease: { name: role, ttlMs: LEASE_MS } }),
+      );
 
     for (const route of viewsRoutes({
       index,
@@ -189,14 +234,15 @@ export async function startPlane(options: PlaneOptions): Promise<Plane> {
         return preview === undefined ? undefined : diffViewOf(application, store.revision(), preview);
       },
     })) {
-      http.route(route);
+      apiHttp.route(route);
     }
-    addDoorbells(http, index);
-    http.readiness('fleet-index', () => (index.revision > 0 || store.revision() === 0 ? undefined : 'the fleet is being read'));
+    addDoorbells(apiHttp, index);
+    if (roles.has('api'))
+      http.readiness('fleet-index', () => (index.revision > 0 || store.revision() === 0 ? undefined : 'the fleet is being read'));
 
     if (!isFrozen) await ensureDefaultProject(store, clock);
 
-    const services: readonly Service[] = [engine, index, ...agents.services];
+    const services: readonly Service[] = [...engines, ...(roles.has('api') ? [index] : []), ...agents.services];
     const running = new AbortController();
     const ended = supervise(services, running.signal, { log, clock });
     stack.defer(async () => {
@@ -227,7 +273,7 @@ export async function startPlane(options: PlaneOptions): Promise<Plane> {
       consoleUrl: consoleListener?.url,
       loginUrl: () => (consoleListener === undefined ? undefined : `${consoleListener.url}${http.createLoginPath('admin')}`),
       frozen: isFrozen,
-      isIdle: () => engine.isIdle(),
+      isIdle: async () => (await Promise.all(engines.map((engine) => engine.isIdle()))).every(Boolean),
       stop: () => stack.disposeAsync(),
       [Symbol.asyncDispose]: () => stack.disposeAsync(),
     };
@@ -238,18 +284,48 @@ export async function startPlane(options: PlaneOptions): Promise<Plane> {
 }
 
 /** `fairlead plane adopt`: a person says that these keys and this database belong together from now on. */
-export async function adoptPlane(options: { readonly dataDir: string; readonly log?: Log }): Promise<void> {
-  const keys = await openKeys({ dir: join(options.dataDir, 'keys'), clock: systemClock });
+export async function adoptPlane(options: DatabaseOptions & { readonly log?: Log }): Promise<void> {
+  const keys = await openKeys({ dir: keysDirOf(options), clock: systemClock });
   const log = options.log ?? silentLog;
-  const store = await openStore({
-    dir: join(options.dataDir, 'store'),
-    kinds: allKinds,
-    log,
-    clock: systemClock,
-    revisionFloor: keys.revisionFloor,
-  });
+  const store = await openStore({ ...databaseOf(options, keys), kinds: allKinds, log, clock: systemClock });
   keys.bind(store.instanceId);
   await store.close();
+}
+
+/** `fairlead backup`: one state of the database, while the plane goes on. */
+export function backupPlane(options: DatabaseOptions & { readonly out: string }): Promise<BackupInfo> {
+  return backupStore(placeOf(options), options.out, systemClock);
+}
+
+/**
+ * `fairlead restore`: the backup in the place of the database. `isForeign`: the keys belong to another database, and the plane
+ * will start frozen.
+ */
+export async function restorePlane(
+  options: DatabaseOptions & { readonly from: string; readonly replace: boolean; readonly log?: Log },
+): Promise<BackupInfo & { readonly isForeign: boolean }> {
+  const keys = await openKeys({ dir: keysDirOf(options), clock: systemClock });
+  const { from, replace } = options;
+  const { revisionFloor: floor } = databaseOf(options, keys);
+  const info = await restoreStore(placeOf(options), from, { replace, floor, log: options.log ?? silentLog });
+  return { ...info, isForeign: keys.checkInstance(info.instanceId) === 'foreign' };
+}
+
+function placeOf({ dataDir, databaseUrl }: DatabaseOptions): DatabasePlace {
+  return databaseUrl === undefined ? { dir: join(dataDir, 'store') } : { url: databaseUrl };
+}
+
+function keysDirOf({ dataDir, keysDir }: DatabaseOptions): string {
+  return keysDir ?? join(dataDir, 'keys');
+}
+
+/** A key directory that cannot be written to has no floor; PostgreSQL knows a copy of itself by other marks. */
+function databaseOf(
+  { dataDir, databaseUrl }: DatabaseOptions,
+  keys: PlaneKeys,
+): Pick<OpenStoreOptions, 'dir' | 'url' | 'revisionFloor'> {
+  if (databaseUrl === undefined) return { dir: join(dataDir, 'store'), revisionFloor: keys.revisionFloor };
+  return { url: databaseUrl, ...(keys.isReadOnly ? {} : { revisionFloor: keys.revisionFloor }) };
 }
 
 /** True when the database belongs to other keys: reads only, nothing signed, pushed or sent. */

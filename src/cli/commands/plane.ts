@@ -1,6 +1,7 @@
 import { FairleadError, jsonLog, type LogLevel } from '#base';
 import { buildConsole } from '#console';
-import { adoptPlane, startPlane } from '#plane';
+import { adoptPlane, planeRoles, startPlane, type PlaneRole } from '#plane';
+import { databaseOptions, databaseName } from '../database.ts';
 import type { Io } from '../output.ts';
 
 /** `fairlead plane` and `fairlead plane adopt`: runs until it is asked to stop. */
@@ -9,10 +10,12 @@ export async function planeCommand(
   action: string | undefined,
   options: Readonly<Record<string, unknown>>,
 ): Promise<number> {
-  const dataDir = options['data'] as string;
+  const database = databaseOptions(io.env, options);
   if (action === 'adopt') {
-    await adoptPlane({ dataDir });
-    io.out(`the keys in ${dataDir}/keys now belong to the database in ${dataDir}/store; start the plane again\n`);
+    await adoptPlane(database);
+    io.out(
+      `the keys in ${database.keysDir ?? `${database.dataDir}/keys`} now belong to the database ${databaseName(database)}; start the plane again\n`,
+    );
     return 0;
   }
   if (action !== undefined)
@@ -21,7 +24,8 @@ export async function planeCommand(
   const consoleDir = options['console'] === 'off' ? undefined : await buildConsole(report);
   const externalUrl = options['externalUrl'] as string | undefined;
   await using plane = await startPlane({
-    dataDir,
+    ...database,
+    ...(options['roles'] === undefined ? {} : { roles: rolesOf(options['roles'] as string) }),
     listen: address(options['listen'] as string),
     ...(options['console'] === 'off' ? {} : { consoleListen: address(options['console'] as string) }),
     ...(options['health'] === 'off' ? {} : { healthListen: address(options['health'] as string) }),
@@ -50,6 +54,15 @@ export async function planeCommand(
   });
   io.err('fairlead: stopping\n');
   return 0;
+}
+
+function rolesOf(text: string): readonly PlaneRole[] {
+  return text.split(',').map((name) => {
+    const role = planeRoles.find((one) => one === name.trim());
+    if (role === undefined)
+      throw new FairleadError('FL_CLI_ROLE', `"${name}" is no role; roles are ${planeRoles.join(', ')}`, { kind: 'invalid' });
+    return role;
+  });
 }
 
 function address(text: string): { readonly host: string; readonly port: number } {

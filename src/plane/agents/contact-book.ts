@@ -5,6 +5,14 @@ export const MIN_CONTACT_MS = 90_000;
 const TWIN_MEMORY_MS = 300_000;
 const MAX_BOOTS = 4;
 
+/** What one replica heard, for the others. */
+export interface SharedContact {
+  readonly lastMs: number;
+  readonly deadlineMs: number;
+  readonly boots: readonly Readonly<Boot>[];
+  readonly twinUntilMs: number;
+}
+
 interface Boot {
   readonly boot: string;
   version: string;
@@ -22,6 +30,8 @@ interface Entry {
   boots: Boot[];
   /** Until when two processes count as alive together. */
   twinUntilMs: number;
+  /** Another replica hears the agent: its contact is fresh, however young this process is. */
+  isShared?: boolean;
 }
 
 /**
@@ -86,6 +96,40 @@ export class ContactBook {
     return changed;
   }
 
+  share(cluster: string): SharedContact | undefined {
+    const entry = this.#entries.get(cluster);
+    if (entry?.lastMs === undefined) return undefined;
+    const { lastMs, deadlineMs, boots, twinUntilMs } = entry;
+    return { lastMs, deadlineMs, boots, twinUntilMs };
+  }
+
+  /** What another replica heard. Returns whether what others see has changed. */
+  adopt(cluster: string, shared: SharedContact, nowMs: number): boolean {
+    const entry = this.#entries.get(cluster) ?? { lastMs: undefined, deadlineMs: 0, isLost: false, boots: [], twinUntilMs: 0 };
+    const before = this.#seen(entry, nowMs);
+    this.#entries.set(cluster, entry);
+    // Of a plane that was away altogether: everybody gets the time of a start anew.
+    const isFresh = shared.deadlineMs > nowMs;
+    if (isFresh) entry.isShared = true;
+    if (shared.lastMs >= (entry.lastMs ?? 0)) {
+      entry.lastMs = shared.lastMs;
+      entry.deadlineMs = isFresh ? shared.deadlineMs : Math.max(shared.deadlineMs, this.#startedMs + MIN_CONTACT_MS);
+    }
+    entry.isLost = nowMs > entry.deadlineMs;
+    entry.twinUntilMs = Math.max(entry.twinUntilMs, shared.twinUntilMs);
+    for (const other of shared.boots) {
+      const known = entry.boots.find((one) => one.boot === other.boot);
+      if (known === undefined) entry.boots.push({ ...other });
+      else {
+        known.firstMs = Math.min(known.firstMs, other.firstMs);
+        known.lastMs = Math.max(known.lastMs, other.lastMs);
+        known.reportMs = Math.max(known.reportMs, other.reportMs);
+      }
+    }
+    entry.boots = entry.boots.toSorted((a, b) => a.firstMs - b.firstMs).slice(-MAX_BOOTS);
+    return this.#seen(entry, nowMs) !== before;
+  }
+
   forget(cluster: string): void {
     this.#entries.delete(cluster);
   }
@@ -96,7 +140,7 @@ export class ContactBook {
       const isOver = nowMs > this.#startedMs + MIN_CONTACT_MS;
       return { state: isOver ? 'lost' : 'silent', lastMs: undefined, twins: undefined };
     }
-    const isFresh = entry.lastMs !== undefined && entry.lastMs >= this.#startedMs;
+    const isFresh = entry.lastMs !== undefined && (entry.isShared === true || entry.lastMs >= this.#startedMs);
     const state = nowMs > entry.deadlineMs ? 'lost' : isFresh ? 'ok' : 'silent';
     return { state, lastMs: entry.lastMs, twins: this.#twins(entry, nowMs) };
   }
@@ -140,7 +184,8 @@ export class ContactBook {
   }
 
   #seen(entry: Entry, nowMs: number): string {
-    const isFresh = entry.lastMs !== undefined && entry.lastMs >= this.#startedMs && !entry.isLost && nowMs <= entry.deadlineMs;
+    const isHeard = entry.lastMs !== undefined && (entry.isShared === true || entry.lastMs >= this.#startedMs);
+    const isFresh = isHeard && !entry.isLost && nowMs <= entry.deadlineMs;
     return `${isFresh} ${JSON.stringify(this.#twins(entry, nowMs))}`;
   }
 }

@@ -19,6 +19,7 @@ import { LiveBook } from './live-book.ts';
 import { Publisher } from './publisher.ts';
 import { Reports } from './reports.ts';
 import { addAgentRoutes } from './routes.ts';
+import { SharedLive } from './shared-live.ts';
 import { Syncs } from './sync.ts';
 
 export type { AgentKeys, AgentsContext } from './context.ts';
@@ -50,6 +51,8 @@ export async function createAgents(
     const { lastContact } = value;
     if (typeof lastContact === 'number') live.contacts.remember(key, lastContact);
   }
+  const { replicas } = context.store;
+  if (replicas !== undefined) live.shared = new SharedLive(replicas, live, context.log);
   const releases = new ReleaseCache();
   const directory = new AgentDirectory({ store: context.store, log: context.log, onGone: (cluster) => live.forget(cluster) });
   const authentication = new AgentAuthentication(context, directory);
@@ -69,7 +72,7 @@ export async function createAgents(
   return {
     live,
     controllers: [new Publisher(context, releases, live), new EventJanitor()],
-    services: [directory, sweeper],
+    services: [directory, sweeper, ...(live.shared === undefined ? [] : [live.shared])],
     waiting: () => directory.waiting,
   };
 }

@@ -11,6 +11,27 @@ interface Lane {
   held: ReportRequest['held'];
   /** Whether a full report of this boot was taken, and no difference has been found since. */
   isWhole: boolean;
+  /** When the newest report was taken, by this replica or another one. */
+  takenMs: number;
+}
+
+/** The lane of one cluster, for other replicas. */
+export interface SharedLane {
+  readonly boot: string;
+  readonly number: number;
+  readonly orphaned: ReportRequest['orphaned'];
+  readonly agent: ReportRequest['agent'];
+  readonly held: ReportRequest['held'];
+  readonly isWhole: boolean;
+  readonly stateDigest: string;
+  readonly takenMs: number;
+  readonly reports: ReadonlyMap<string, SharedReport>;
+}
+
+/** Shortened for keeping, with the digest of what the agent sent. */
+export interface SharedReport {
+  readonly digest: string;
+  readonly report: DeliveryReport;
 }
 
 export type Taken =
@@ -28,8 +49,8 @@ export type Taken =
 const MAX_REPORTS = 5_000;
 
 /**
- * The state lanes of all agents: latest wins per delivery, numbered per boot, checked by digest. In memory only; what a
- * restart loses, agents send again.
+ * The state lanes of all agents: latest wins per delivery, numbered per boot, checked by digest. In memory; what a restart
+ * loses, other replicas know or agents send again.
  */
 export class ReportBook {
   readonly #lanes = new Map<string, Lane>();
@@ -49,7 +70,50 @@ export class ReportBook {
     this.#lanes.delete(cluster);
   }
 
-  take(cluster: string, report: ReportRequest): Taken {
+  share(cluster: string): SharedLane | undefined {
+    const lane = this.#lanes.get(cluster);
+    if (lane === undefined) return undefined;
+    const { boot, number, orphaned, agent, held, isWhole, takenMs } = lane;
+    const reports = new Map(
+      [...lane.reports].map(([key, report]): [string, SharedReport] => [key, { digest: lane.digests.get(key) ?? '', report }]),
+    );
+    return { boot, number, orphaned, agent, held, isWhole, takenMs, stateDigest: stateDigestOf(lane.digests), reports };
+  }
+
+  /**
+   * What another replica took: `keys` are all deliveries of the lane, `reports` those of them that were posted since. Returns
+   * what differs from before; undefined when what is known here is newer.
+   */
+  adopt(
+    cluster: string,
+    shared: Omit<SharedLane, 'reports'>,
+    keys: readonly string[],
+    reports: ReadonlyMap<string, SharedReport | undefined>,
+  ): { readonly changed: readonly string[]; readonly agentChanged: boolean } | undefined {
+    const former = this.#lanes.get(cluster);
+    const isOlder = former?.boot === shared.boot ? shared.number < former.number : shared.takenMs < (former?.takenMs ?? 0);
+    if (isOlder) return undefined;
+    const before = new Map(former?.digests);
+    const { boot, number, orphaned, agent, held, takenMs } = shared;
+    const lane: Lane = { boot, number, orphaned, agent, held, takenMs, isWhole: false, digests: new Map(), reports: new Map() };
+    for (const key of keys.slice(0, MAX_REPORTS)) {
+      const report = reports.get(key)?.report ?? former?.reports.get(key);
+      const digest = reports.get(key)?.digest ?? before.get(key);
+      if (report === undefined || digest === undefined) continue;
+      lane.digests.set(key, digest);
+      lane.reports.set(key, report);
+    }
+    lane.isWhole = shared.isWhole && stateDigestOf(lane.digests) === shared.stateDigest;
+    this.#lanes.set(cluster, lane);
+    const changed = [...new Set([...before.keys(), ...lane.digests.keys()])].filter(
+      (key) => before.get(key) !== lane.digests.get(key),
+    );
+    const about = (one: Pick<Lane, 'agent' | 'orphaned'> | undefined): string =>
+      JSON.stringify([one?.agent ?? [], one?.orphaned ?? []]);
+    return { changed, agentChanged: about(former) !== about(lane) || former?.isWhole !== lane.isWhole };
+  }
+
+  take(cluster: string, report: ReportRequest, nowMs: number): Taken {
     const former = this.#lanes.get(cluster);
     const isSameBoot = former?.boot === report.boot;
     // The same number again is a report whose answer was lost: the agent may have put newer words into it.
@@ -69,6 +133,7 @@ export class ReportBook {
             agent: [],
             held: undefined,
             isWhole: false,
+            takenMs: nowMs,
           };
     if (report.full) {
       lane.digests.clear();
@@ -83,6 +148,7 @@ export class ReportBook {
     const agentChanged =
       JSON.stringify([former?.agent ?? [], former?.orphaned ?? []]) !== JSON.stringify([report.agent, report.orphaned]);
     lane.number = report.number;
+    lane.takenMs = nowMs;
     lane.orphaned = report.orphaned;
     lane.agent = report.agent;
     lane.held = report.held;

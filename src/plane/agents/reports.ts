@@ -32,17 +32,15 @@ export class Reports {
     const report = bounded(request);
     if (report.events.length > 0 || report.retired.length > 0 || report.gap > 0) await this.#commit(cluster, report);
     const nowMs = this.#context.clock.now();
-    const contactChanged = this.#live.contacts.heard(cluster, nowMs, 0, { boot: report.boot, isReport: true });
-    const taken = this.#live.reports.take(cluster, report);
+    const contactChanged = this.#live.heard(cluster, nowMs, 0, { boot: report.boot, isReport: true });
+    const taken = this.#live.takeReport(cluster, report);
     if (taken.is === 'stale') {
       if (contactChanged) this.#live.tell({ of: 'cluster', cluster });
       return { resync: false };
     }
-    for (const key of taken.changed) {
-      const slash = key.indexOf('/');
-      this.#live.tell({ of: 'report', cluster, project: key.slice(0, slash), application: key.slice(slash + 1) });
-    }
+    for (const key of taken.changed) this.#live.tellReport(cluster, key);
     if (contactChanged || taken.agentChanged) this.#live.tell({ of: 'cluster', cluster });
+    await this.#live.settled();
     // A full report that is still not what it says of itself: asking again at once would give the same.
     return { resync: taken.resync, ...(taken.resync && report.full ? { retryAfterMs: RESYNC_AGAIN_MS } : {}) };
   }

@@ -46,7 +46,7 @@ export class Syncs {
     const { clock, store } = this.#context;
     const { boot, version } = request;
     const startedMs = clock.now();
-    const isNews = this.#live.contacts.heard(cluster, startedMs, request.waitMs, { boot, version });
+    const isNews = this.#live.heard(cluster, startedMs, request.waitMs, { boot, version });
     store.pulse(Cluster, clusterKey(cluster), { lastContact: startedMs, boot, version });
     if (isNews) this.#live.tell({ of: 'cluster', cluster });
     await this.#noteFacts(cluster, request);
@@ -68,7 +68,7 @@ export class Syncs {
       if (response !== undefined) return response;
       isOver = (await http.held(() => news.arrived)) === 'over';
       if (signal.aborted) {
-        this.#live.contacts.cut(cluster, clock.now());
+        this.#live.cut(cluster, clock.now());
         return {};
       }
     }

@@ -18,6 +18,8 @@ export type InstanceVerdict = 'bound' | 'first' | 'foreign';
 
 export interface PlaneKeys {
   readonly dir: string;
+  /** Nothing can be bound, reserved or rotated here. */
+  readonly isReadOnly: boolean;
   readonly planeId: string;
   /** Signs desired states, heads and receipts. */
   readonly signer: Signer;
@@ -79,8 +81,7 @@ export async function openKeys(options: KeysOptions): Promise<PlaneKeys> {
       JSON.stringify(await makeAuthority('Fairlead plane', options.clock.now())),
     ),
   );
-  const planeId = isNew ? newUid() : (files.read('plane-id') ?? '').trim();
-  if (isNew) files.write('plane-id', `${planeId}\n`);
+  const planeId = (isNew ? files.readOrMake('plane-id', () => `${newUid()}\n`) : (files.read('plane-id') ?? '')).trim();
 
   const root = signerFromPem(rootPem);
   const signer = signerFromPem(signingPem);
@@ -103,6 +104,7 @@ export async function openKeys(options: KeysOptions): Promise<PlaneKeys> {
 
   return {
     dir: options.dir,
+    isReadOnly: files.isReadOnly,
     planeId,
     signer,
     keySet,
@@ -155,9 +157,7 @@ async function existingAsync(
     throw new FairleadError('FL_KEYS_MISSING', `${join(dir, name)} is missing; restore the key directory from its backup`, {
       kind: 'invalid',
     });
-  const made = await make();
-  files.write(name, made);
-  return made;
+  return files.writeFirst(name, await make());
 }
 
 function newEd25519Pem(): string {
@@ -208,7 +208,8 @@ async function serverPair(
   const stored = text === undefined ? undefined : parsePair(text);
   if (stored !== undefined && stillServes(stored, authority, names, nowMs)) return stored;
   const made = await makeServerCertificate(authority, [...new Set(names)], nowMs);
-  files.write('server.json', JSON.stringify(made));
+  // From a mounted Secret: a certificate of this process, by the same authority.
+  if (!files.isReadOnly) files.write('server.json', JSON.stringify(made));
   return made;
 }
 

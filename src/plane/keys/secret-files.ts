@@ -1,10 +1,26 @@
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, statSync, writeSync } from 'node:fs';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  fsyncSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { codeOf, FairleadError, messageOf } from '#base';
 
 /** A directory of small secret files: mode 0700, files 0600, each written whole and durable or not at all. */
 export class SecretFiles {
   readonly dir: string;
+  /** On a file system that cannot be written to, such as a mounted Secret. */
+  readonly isReadOnly: boolean;
 
   constructor(dir: string) {
     this.dir = dir;
@@ -16,8 +32,10 @@ export class SecretFiles {
         cause,
       });
     }
+    this.isReadOnly = isReadOnly(dir);
     const mode = statSync(dir).mode & 0o077;
-    if (mode !== 0) {
+    // Who mounts a Secret decides who sees it, and gives the directory a mode of its own.
+    if (mode !== 0 && !this.isReadOnly) {
       throw new FairleadError('FL_KEYS_MODE', `the key directory ${dir} can be read by others; run chmod 700 on it`, {
         kind: 'invalid',
       });
@@ -63,12 +81,37 @@ export class SecretFiles {
     }
   }
 
-  /** The file's text, made and written by `make` when it is not there. */
+  /** The file's text, made and written by `make` when it is not there. Of several processes that make it, the first counts. */
   readOrMake(name: string, make: () => string): string {
-    const found = this.read(name);
-    if (found !== undefined) return found;
-    const made = make();
-    this.write(name, made);
-    return made;
+    return this.read(name) ?? this.writeFirst(name, make());
+  }
+
+  /** Writes the file unless it is there; what it holds then. */
+  writeFirst(name: string, text: string): string {
+    const mine = `${name}.${process.pid}.first`;
+    this.write(mine, text);
+    try {
+      linkSync(join(this.dir, mine), join(this.dir, name));
+      return text;
+    } catch (cause) {
+      if (codeOf(cause) !== 'EEXIST') {
+        throw new FairleadError('FL_KEYS_WRITE', `cannot write ${join(this.dir, name)}: ${messageOf(cause)}`, {
+          kind: 'unavailable',
+          cause,
+        });
+      }
+      return this.read(name) ?? text;
+    } finally {
+      rmSync(join(this.dir, mine), { force: true });
+    }
+  }
+}
+
+function isReadOnly(dir: string): boolean {
+  try {
+    accessSync(dir, constants.W_OK);
+    return false;
+  } catch (error) {
+    return codeOf(error) === 'EROFS' || codeOf(error) === 'EACCES';
   }
 }

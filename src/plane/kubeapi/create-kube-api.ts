@@ -295,6 +295,9 @@ class PlaneKubeApi implements KubeApi {
     const { store } = this.#options;
     const namespace = resource.namespaced ? info.namespace : '';
     const reading = { store, now: () => this.#clock.now() };
+    // From another replica, a moment ago.
+    const asked = Number(request.query.get('resourceVersion') ?? '0');
+    if (Number.isSafeInteger(asked) && asked > store.revision()) await store.reach(asked);
     switch (info.verb) {
       case 'get':
         return getObject(reading, resource, namespace, info.name, request);

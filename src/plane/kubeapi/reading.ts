@@ -171,6 +171,7 @@ export async function listObjects(
         'The provided continue parameter is too old to display a consistent list result. You must start a new list without the continue parameter.',
       );
     }
+    if (start.revision > context.store.revision()) await context.store.reach(start.revision);
     if (start.revision > context.store.revision())
       throw failure.expired('The provided continue parameter comes from another server.');
   }

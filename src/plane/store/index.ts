@@ -3,6 +3,9 @@
  * audit, leases; a commit is a value, acknowledged after fsync, and revision order is commit order. SQLite is one process
  * with the database to itself, PostgreSQL serves several; it is no cache and knows no business rule.
  */
+export { backupStore, type DatabasePlace } from './backup/backup-store.ts';
+export type { BackupInfo } from './backup/backup-file.ts';
+export { restoreStore } from './backup/restore-store.ts';
 export * from './open-store.ts';
 export * from './types.ts';
 export { transactionLimits, valueAt } from './encode.ts';

@@ -21,6 +21,10 @@ export interface Store {
 
   /** The newest revision. */
   revision(): number;
+  /**
+   * Waits, a second at most, until this process knows of that revision: another one may have given it out a moment ago.
+   */
+  reach(revision: number): Promise<void>;
   /** The oldest revision after which `changes` can still be asked. */
   oldestRevision(): number;
   /** Revisions never given out lie in (from, to]: a reader that names one comes from another history and must relist. */
@@ -77,6 +81,8 @@ export interface Replicas {
   readonly id: string;
   /** Shows a value, or takes it away. What is posted within a few ms is written, and seen, together. */
   post(topic: string, key: string, value: string | undefined): void;
+  /** Everything posted so far is written. Errors: those of a commit; what was not written is tried again all the same. */
+  settled(): Promise<void>;
   /**
    * What there is now, then what others post; own posts are left out. `isCurrent`: everything that was there when it was read
    * has been handed over. One follower per store. Resolves when the signal aborts.

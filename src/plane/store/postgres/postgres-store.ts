@@ -61,6 +61,7 @@ const PAGE_MAX = 10_000;
 const PAGE_BYTES = 64 * 1024 * 1024;
 const POLL_MS = 1_000;
 const READ_TRIES = 4;
+const REACH_MS = 1_000;
 const RECONNECT = { baseMs: 100, maxMs: 3_000 };
 
 /** Opens (and creates or migrates) the database. Errors: FL_STORE_URL, FL_STORE_LOGIN, FL_STORE_UNREACHABLE, FL_STORE_NEWER. */
@@ -162,6 +163,15 @@ class PostgresStore implements Store {
 
   revision(): number {
     return this.#feed.revision;
+  }
+
+  async reach(revision: number): Promise<void> {
+    const until = performance.now() + REACH_MS;
+    while (this.#feed.revision < revision && performance.now() < until) {
+      const [head] = await this.#rows('SELECT revision FROM head', [], 'read-revision');
+      this.#feed.advance(Number(head?.['revision'] ?? 0));
+      if (this.#feed.revision < revision) await this.#pause(50);
+    }
   }
 
   oldestRevision(): number {

@@ -28,6 +28,8 @@ export class Posts implements Replicas {
   readonly #parts: PostsParts;
   readonly #dirty = new Map<string, { readonly topic: string; readonly key: string; readonly value: string | undefined }>();
   #isWriting = false;
+  /** Callers of `settled`, for the write that begins next and for the one under way. */
+  #waiting: PromiseWithResolvers<void>[] = [];
   #newest = 0;
   #wake: (() => void) | undefined;
   #isClosed = false;
@@ -41,6 +43,14 @@ export class Posts implements Replicas {
     if (this.#isClosed) return;
     this.#dirty.set(`${topic}\0${key}`, { topic, key, value });
     this.#start(GATHER_MS);
+  }
+
+  settled(): Promise<void> {
+    if (this.#dirty.size === 0 && !this.#isWriting) return Promise.resolve();
+    const waiter = Promise.withResolvers<void>();
+    this.#waiting.push(waiter);
+    this.#start(GATHER_MS);
+    return waiter.promise;
   }
 
   /** The database has posts up to `seq`. */
@@ -78,6 +88,7 @@ export class Posts implements Replicas {
     this.#isClosed = true;
     this.#wake?.();
     await this.#write().catch(() => undefined);
+    for (const one of this.#waiting.splice(0)) one.resolve();
   }
 
   #start(afterMs: number): void {
@@ -89,14 +100,17 @@ export class Posts implements Replicas {
   async #writeLater(afterMs: number): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, afterMs));
     let again: number | undefined;
+    const waiting = this.#waiting.splice(0);
     try {
       await this.#write();
+      for (const one of waiting) one.resolve();
     } catch (error) {
+      for (const one of waiting) one.reject(error);
       this.#parts.log.warn({ error: messageOf(error) }, 'other replicas were not told; it is tried again');
       again = RETRY_MS;
     }
     this.#isWriting = false;
-    if (this.#dirty.size > 0 && !this.#isClosed) this.#start(again ?? GATHER_MS);
+    if ((this.#dirty.size > 0 || this.#waiting.length > 0) && !this.#isClosed) this.#start(again ?? GATHER_MS);
   }
 
   async #write(): Promise<void> {

@@ -174,6 +174,10 @@ class SqliteStore implements Store {
     return this.#feed.revision;
   }
 
+  async reach(): Promise<void> {
+    // There is no other process.
+  }
+
   oldestRevision(): number {
     return this.#oldest;
   }
