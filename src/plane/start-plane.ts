@@ -56,6 +56,8 @@ export interface PlaneOptions extends DatabaseOptions {
   readonly healthListen?: Address;
   /** The built console. */
   readonly consoleDir?: string;
+  /** The compiled renderer. Default: built from its sources, which takes Go. */
+  readonly rendererPath?: string;
   readonly externalUrl?: string;
   readonly tlsNames: readonly string[];
   readonly allowFileUrls: boolean;
@@ -115,7 +117,7 @@ export async function startPlane(options: PlaneOptions): Promise<Plane> {
     );
   }
   try {
-    const wasmPath = await buildRenderer({ onProgress: options.report ?? (() => undefined) });
+    const wasmPath = options.rendererPath ?? (await buildRenderer({ onProgress: options.report ?? (() => undefined) }));
     await mkdir(dataDir, { recursive: true, mode: 0o700 });
     const keys = await openKeys({
       dir: keysDirOf(options),

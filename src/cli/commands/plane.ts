@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { FairleadError, jsonLog, type LogLevel } from '#base';
 import { buildConsole } from '#console';
 import { adoptPlane, planeRoles, startPlane, type PlaneRole } from '#plane';
@@ -21,7 +22,11 @@ export async function planeCommand(
   if (action !== undefined)
     throw new FairleadError('FL_CLI_ACTION', `plane takes no "${action}"; it takes nothing, or adopt`, { kind: 'invalid' });
   const report = (line: string): void => io.err(`fairlead: ${line}\n`);
-  const consoleDir = options['console'] === 'off' ? undefined : await buildConsole(report);
+  // An image brings what is otherwise built at the first start.
+  const assets = io.env['FAIRLEAD_ASSETS'];
+  const isShipped = assets !== undefined && assets !== '';
+  const withConsole = options['console'] !== 'off';
+  const consoleDir = !withConsole ? undefined : isShipped ? join(assets, 'console') : await buildConsole(report);
   const externalUrl = options['externalUrl'] as string | undefined;
   await using plane = await startPlane({
     ...database,
@@ -30,6 +35,7 @@ export async function planeCommand(
     ...(options['console'] === 'off' ? {} : { consoleListen: address(options['console'] as string) }),
     ...(options['health'] === 'off' ? {} : { healthListen: address(options['health'] as string) }),
     ...(consoleDir === undefined ? {} : { consoleDir }),
+    ...(isShipped ? { rendererPath: join(assets, 'render.wasm') } : {}),
     ...(externalUrl === undefined ? {} : { externalUrl }),
     tlsNames: (options['tlsName'] as string[] | undefined) ?? [],
     allowFileUrls: options['allowFileUrls'] === true,
@@ -41,8 +47,10 @@ export async function planeCommand(
     log: jsonLog({ level: options['logLevel'] as LogLevel, write: io.err }),
     report,
   });
+  // A link that logs in is for the person at the terminal: elsewhere output is kept as a log, which others read.
+  const consoleUrl = io.isTerminal ? plane.loginUrl() : plane.consoleUrl;
   io.out(
-    `plane:      ${plane.url}\nkubeconfig: ${plane.kubeconfig}\n${plane.consoleUrl === undefined ? '' : `console:    ${plane.loginUrl() ?? plane.consoleUrl}\n`}`,
+    `plane:      ${plane.url}\nkubeconfig: ${plane.kubeconfig}\n${consoleUrl === undefined ? '' : `console:    ${consoleUrl}\n`}`,
   );
   if (plane.frozen)
     io.err(

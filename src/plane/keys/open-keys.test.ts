@@ -42,6 +42,10 @@ test('files are for their owner alone, and so must be the directory', async () =
   await withDir(async (dir, open) => {
     await open();
     for (const name of readdirSync(dir)) assert.equal(statSync(join(dir, name)).mode & 0o777, 0o600, name);
+    // As a kubelet leaves a volume of a pod with fsGroup.
+    chmodSync(dir, 0o2770);
+    await open();
+    assert.equal(statSync(dir).mode & 0o777, 0o700);
     chmodSync(dir, 0o755);
     await assert.rejects(open(), hasCode('FL_KEYS_MODE'));
   });

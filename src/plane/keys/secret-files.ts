@@ -1,5 +1,6 @@
 import {
   accessSync,
+  chmodSync,
   closeSync,
   constants,
   existsSync,
@@ -33,7 +34,13 @@ export class SecretFiles {
       });
     }
     this.isReadOnly = isReadOnly(dir);
-    const mode = statSync(dir).mode & 0o077;
+    const found = statSync(dir);
+    let mode = found.mode & 0o077;
+    // A kubelet opens the files of a volume to the group of the pod (fsGroup); it is our own directory, and closed again.
+    if (mode !== 0 && (mode & 0o007) === 0 && !this.isReadOnly && found.uid === process.getuid?.()) {
+      chmodSync(dir, 0o700);
+      mode = statSync(dir).mode & 0o077;
+    }
     // Who mounts a Secret decides who sees it, and gives the directory a mode of its own.
     if (mode !== 0 && !this.isReadOnly) {
       throw new FairleadError('FL_KEYS_MODE', `the key directory ${dir} can be read by others; run chmod 700 on it`, {

@@ -5,9 +5,19 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { agentManifests, agentNodeFlags, buildAgent, type ManifestOptions } from '#agent';
 import { Cluster } from '#api';
-import { must, waitFor } from '#base';
+import { must } from '#base';
 import { sharedCluster, testbedMissing, type ClusterHandle } from '#testbed';
-import { entrypointOf, helmTemplate, renderChart, withoutLabels, type Manifest } from './charts.ts';
+import {
+  applyWithoutWarning,
+  entrypointOf,
+  helmTemplate,
+  readyPods,
+  renderChart,
+  restrictedNamespace,
+  withoutLabels,
+  type Manifest,
+  type Pod,
+} from './charts.ts';
 import { configMapYaml, Fleet } from './fleet.ts';
 import { sandboxMissing, startSandbox, type Sandbox } from './pod-sandbox.ts';
 
@@ -112,58 +122,10 @@ test('nothing is granted that was not chosen, and the words say what to choose',
   assert.match(await refusal({ plane, image, profil: { kind: 'admin' } }), /profil/);
 });
 
-/** A namespace in which only restricted pods may be, and which says so about others. */
-async function restrictedNamespace(name: string): Promise<void> {
-  const levels = ['enforce', 'warn', 'audit'].map((mode) => [`pod-security.kubernetes.io/${mode}`, 'restricted'] as const);
-  await cluster.apply(
-    JSON.stringify({ apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels: Object.fromEntries(levels) } }),
-  );
-}
-
-/** Applies as a person does, and fails on any warning. */
-async function applyWithoutWarning(manifests: string): Promise<void> {
-  const applied = await cluster.kubectl(['apply', '-f', '-'], { input: manifests });
-  assert.equal(applied.exitCode, 0, applied.stderr);
-  assert.equal(applied.stderr, '');
-}
-
-interface Pod extends Manifest {
-  readonly spec: {
-    readonly serviceAccountName: string;
-    readonly volumes?: readonly { readonly name: string }[];
-    readonly containers: readonly {
-      readonly args: readonly string[];
-      readonly ports?: readonly unknown[];
-      readonly securityContext: { readonly readOnlyRootFilesystem: boolean };
-      readonly env: readonly {
-        readonly name: string;
-        readonly value?: string;
-        readonly valueFrom?: {
-          readonly fieldRef?: { readonly fieldPath: string };
-          readonly secretKeyRef?: { readonly name: string; readonly key: string };
-        };
-      }[];
-    }[];
-  };
-  readonly status: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
-}
-
-/** The one pod that the controllers made of the Deployment, ready. */
+/** The agent's one pod, ready. */
 async function readyPod(namespace: string): Promise<Pod> {
-  return waitFor(
-    `the agent's pod in ${namespace} to be ready`,
-    async () => {
-      const { items } = (await cluster.request('GET', `/api/v1/namespaces/${namespace}/pods`)).json() as { items: Pod[] };
-      const pod = items[0];
-      const isReady = pod?.status.conditions?.some((one) => one.type === 'Ready' && one.status === 'True') ?? false;
-      if (!isReady) {
-        const events = await cluster.request('GET', `/api/v1/namespaces/${namespace}/events`);
-        throw new Error(`${items.length} pods; ${events.text.slice(0, 2000)}`);
-      }
-      return pod;
-    },
-    { timeoutMs: 60_000, intervalMs: 100 },
-  );
+  const [pod] = await readyPods(cluster, namespace, 1);
+  return must(pod, 'there is one');
 }
 
 test('in a namespace of restricted pods the controllers make the pod of every profile, without a warning', { skip }, async () => {
@@ -176,9 +138,9 @@ test('in a namespace of restricted pods the controllers make the pod of every pr
   ];
   for (const grant of grants) {
     const namespace = fleet.ns(`restricted-${grant.kind.toLowerCase()}`);
-    await restrictedNamespace(namespace);
+    await restrictedNamespace(cluster, namespace);
     const values = valuesOf(grant, { joinToken: { value: TOKEN }, networkPolicy: { enabled: true } });
-    await applyWithoutWarning(await helmTemplate({ chart: 'fairlead-agent', namespace, values }));
+    await applyWithoutWarning(cluster, await helmTemplate({ chart: 'fairlead-agent', namespace, values }));
     const pod = await readyPod(namespace);
     assert.deepEqual(
       (pod.spec.volumes ?? []).map((one) => one.name.replace(/-\w+$/, '')),
@@ -249,7 +211,7 @@ test(
   async () => {
     const namespace = fleet.ns('system');
     const target = fleet.ns('web');
-    await restrictedNamespace(namespace);
+    await restrictedNamespace(cluster, namespace);
     await cluster.apply(JSON.stringify({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: target } }));
     await fleet.apply(Cluster, { name: 'pod' }, {});
     const token = await fleet.joinToken('pod');
@@ -265,7 +227,7 @@ test(
       { kind: 'namespaces', namespaces: [target] },
       { plane: { url: fleet.planeUrl }, joinToken: { existingSecret: 'join' } },
     );
-    await applyWithoutWarning(await helmTemplate({ chart: 'fairlead-agent', namespace, values }));
+    await applyWithoutWarning(cluster, await helmTemplate({ chart: 'fairlead-agent', namespace, values }));
     const pod = await readyPod(namespace);
     assert.deepEqual(entrypointOf('fairlead-agent').slice(1, -1), agentNodeFlags);
 
@@ -312,7 +274,7 @@ test('fairlead enroll --manifests prints what kubectl applies, in a namespace it
   assert.equal(await fleet.get(Cluster, { name: 'byhand' }), undefined, 'nothing was made for a command that is not whole');
   const printed = await fleet.cli([...args, '--profile', `namespaces=${target}`, '--plane-url', 'https://plane.example']);
   assert.equal(printed.exitCode, 0, printed.stderr);
-  await applyWithoutWarning(printed.stdout.toString('utf8'));
+  await applyWithoutWarning(cluster, printed.stdout.toString('utf8'));
   const pod = await readyPod(namespace);
   const env = await environmentOf(pod, namespace);
   assert.match(env['FAIRLEAD_JOIN_TOKEN'] ?? '', /^fl1\./);

@@ -1,8 +1,9 @@
+import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { exec, FairleadError } from '#base';
+import { exec, FairleadError, waitFor } from '#base';
 import { parseYamlAll } from '#kube';
-import { buildHelm } from '#testbed';
+import { buildHelm, type ClusterHandle } from '#testbed';
 
 const root = resolve(import.meta.dirname, '..', '..', '..');
 
@@ -44,8 +45,67 @@ export function entrypointOf(chart: ChartRender['chart']): readonly string[] {
   return JSON.parse(match?.[1] ?? '[]') as string[];
 }
 
+/** The environment of an image, as its Containerfile says. */
+export function environmentOfImage(chart: ChartRender['chart']): Record<string, string> {
+  const text = readFileSync(join(root, 'charts', chart, 'Containerfile'), 'utf8');
+  return Object.fromEntries([...text.matchAll(/^ENV (\w+)=(\S+)$/gm)].map((match) => [match[1] ?? '', match[2] ?? '']));
+}
+
 /** The same object without what tells who rendered it. */
 export function withoutLabels(manifest: Manifest): Omit<Manifest, 'labels'> {
   const { labels: _, ...metadata } = manifest.metadata;
   return { ...manifest, metadata };
+}
+
+/** A namespace in which only restricted pods may be, and which says so about others. */
+export async function restrictedNamespace(cluster: ClusterHandle, name: string): Promise<void> {
+  const levels = ['enforce', 'warn', 'audit'].map((mode) => [`pod-security.kubernetes.io/${mode}`, 'restricted'] as const);
+  await cluster.apply(
+    JSON.stringify({ apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels: Object.fromEntries(levels) } }),
+  );
+}
+
+/** Applies as a person does, and fails on any warning. */
+export async function applyWithoutWarning(cluster: ClusterHandle, manifests: string): Promise<void> {
+  const applied = await cluster.kubectl(['apply', '-f', '-'], { input: manifests });
+  assert.equal(applied.exitCode, 0, applied.stderr);
+  assert.equal(applied.stderr, '');
+}
+
+/** What tests read of a pod. */
+export interface Pod extends Manifest {
+  readonly spec: {
+    readonly serviceAccountName: string;
+    readonly volumes?: readonly { readonly name: string }[];
+    readonly containers: readonly {
+      readonly args: readonly string[];
+      readonly ports?: readonly unknown[];
+      readonly securityContext: { readonly readOnlyRootFilesystem: boolean };
+      readonly env: readonly {
+        readonly name: string;
+        readonly value?: string;
+        readonly valueFrom?: {
+          readonly fieldRef?: { readonly fieldPath: string };
+          readonly secretKeyRef?: { readonly name: string; readonly key: string };
+        };
+      }[];
+    }[];
+  };
+  readonly status: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] };
+}
+
+/** The pods that the controllers made in a namespace, once there are `count` and all are ready. */
+export async function readyPods(cluster: ClusterHandle, namespace: string, count: number): Promise<readonly Pod[]> {
+  return waitFor(
+    `${count} pods in ${namespace} to be ready`,
+    async () => {
+      const { items } = (await cluster.request('GET', `/api/v1/namespaces/${namespace}/pods`)).json() as { items: Pod[] };
+      const isReady = (pod: Pod): boolean =>
+        pod.status.conditions?.some((one) => one.type === 'Ready' && one.status === 'True') ?? false;
+      if (items.length === count && items.every(isReady)) return items;
+      const events = await cluster.request('GET', `/api/v1/namespaces/${namespace}/events`);
+      throw new Error(`${items.length} pods; ${events.text.slice(0, 2000)}`);
+    },
+    { timeoutMs: 60_000, intervalMs: 100 },
+  );
 }

@@ -67,10 +67,9 @@ export async function startSandbox(options: SandboxOptions): Promise<Sandbox> {
     steps.push(`mount --bind '${from}' '${await inside(path, false)}'`, `chown ${UID}:${UID} '${from}'`);
   }
   const proc = await inside('/proc', false);
-  const nothing = await inside('/dev/null', true);
+  steps.push(`mount --bind /proc '${proc}'`);
+  for (const device of ['/dev/null', '/dev/urandom']) steps.push(`mount --bind ${device} '${await inside(device, true)}'`);
   steps.push(
-    `mount --bind /proc '${proc}'`,
-    `mount --bind /dev/null '${nothing}'`,
     `mount -o remount,ro,bind '${root}'`,
     'unset PWD OLDPWD SHLVL _',
     `exec unshare --root '${root}' --wd / --setuid ${UID} --setgid ${UID} -- "$@"`,
