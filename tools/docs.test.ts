@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
+import { reasons } from '#api';
 import { referencePages } from './docs.ts';
+import { troubleshootingDepth } from './troubleshooting.ts';
 
 const root = join(import.meta.dirname, '..');
 
@@ -15,7 +17,7 @@ test('the reference that is committed is what the code says', () => {
 
 test('every link between documents leads somewhere', () => {
   const broken: string[] = [];
-  for (const file of [...globSync('docs/**/*.md', { cwd: root }), 'README.md']) {
+  for (const file of [...globSync(['docs/**/*.md', 'charts/**/*.md'], { cwd: root }), 'README.md']) {
     if (!existsSync(join(root, file))) continue;
     for (const [, target = ''] of readFileSync(join(root, file), 'utf8').matchAll(/\]\(([^)#\s]+)(?:#[^)]*)?\)/g)) {
       if (/^[a-z]+:/.test(target)) continue;
@@ -23,4 +25,13 @@ test('every link between documents leads somewhere', () => {
     }
   }
   assert.deepEqual(broken, []);
+});
+
+test('what people wrote about a reason is about one that exists', () => {
+  const { sections } = troubleshootingDepth(root);
+  assert.ok(sections.size >= 15);
+  assert.deepEqual(
+    [...sections.keys()].filter((code) => !Object.hasOwn(reasons, code)),
+    [],
+  );
 });

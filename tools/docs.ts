@@ -1,12 +1,14 @@
 /**
- * `node tools/run.mjs docs`: writes docs/reference from the code. tools/docs.test.ts fails when what is committed is not
- * what this writes.
+ * `node tools/run.mjs docs`: writes docs/reference, docs/how-to/troubleshooting.md and the charts' READMEs from the code.
+ * tools/docs.test.ts fails when what is committed is not what this writes.
  */
 import { globSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { reasonAreas, reasons, servedKinds, type Kind, type ReasonArea } from '#api';
 import { agentOptionTable, type AgentOption } from '#agent';
 import { buildProgram } from '#cli';
+import { chartReadme } from './chart-docs.ts';
+import { troubleshootingPage } from './troubleshooting.ts';
 
 const root = join(import.meta.dirname, '..');
 
@@ -28,6 +30,9 @@ export function referencePages(): ReadonlyMap<string, string> {
     ['docs/reference/reasons.md', reasonsPage()],
     ['docs/reference/cli.md', cliPage()],
     ['docs/reference/errors.md', errorsPage()],
+    ['docs/how-to/troubleshooting.md', troubleshootingPage(root, generated, areaWords)],
+    ['charts/fairlead/README.md', chartReadme(root, 'fairlead')],
+    ['charts/fairlead-agent/README.md', chartReadme(root, 'fairlead-agent')],
   ]);
 }
 
