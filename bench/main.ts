@@ -6,6 +6,7 @@ import { startShared } from '../src/testbed/index.ts';
 import { applyThroughput } from './apply-throughput.ts';
 import { drift } from './drift.ts';
 import { kubeApi } from './kube-api.ts';
+import { monorepo } from './monorepo.ts';
 import { planeAgents } from './plane-agents.ts';
 import { pushToApplied } from './push-to-applied.ts';
 import { load, machine, print, type Row } from './report.ts';
@@ -26,7 +27,18 @@ const benchmarks: readonly Benchmark[] = [
   { name: 'push-to-applied', needsClusters: true, run: pushToApplied },
   { name: 'apply-throughput', needsClusters: true, run: applyThroughput },
   { name: 'drift', needsClusters: true, run: drift },
-  { name: 'plane-1000-agents', needsClusters: false, run: planeAgents },
+  { name: 'one-of-100', needsClusters: true, run: monorepo },
+  {
+    name: 'plane-1000-agents',
+    needsClusters: false,
+    run: (progress) =>
+      planeAgents({ count: Number(process.env['FAIRLEAD_BENCH_AGENTS'] ?? '1000'), commits: 3, restarts: 3 }, progress),
+  },
+  {
+    name: 'plane-5000-agents',
+    needsClusters: false,
+    run: (progress) => planeAgents({ count: 5000, commits: 1, restarts: 1 }, progress),
+  },
   { name: 'kube-api', needsClusters: false, run: kubeApi },
 ];
 

@@ -19,26 +19,31 @@ const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 async function fetchContent(agent: AgentClient, known: Set<string>): Promise<void> {
   for (const { bundle } of agent.held?.document.applications ?? []) {
     if (known.has(bundle)) continue;
-    known.add(bundle);
     const { entries } = JSON.parse((await agent.bundle(bundle)).toString('utf8')) as { entries: { digest: string }[] };
     const missing = entries.map(({ digest }) => digest).filter((digest) => !known.has(digest));
-    for (const digest of missing) known.add(digest);
     if (missing.length > 0) await agent.objects(missing);
+    for (const digest of [bundle, ...missing]) known.add(digest);
   }
 }
 
 async function live(agent: AgentClient, waitMs: number): Promise<void> {
   const known = new Set<string>();
   let failures = 0;
+  // What is still to be done for the document that is held: a plane that refuses one step is asked for that step again.
+  let owed: 'content' | 'report' | undefined;
   while (!stop.signal.aborted) {
     try {
-      const answer = await agent.sync(waitMs, { signal: stop.signal });
-      if (answer.desired !== undefined) {
+      const answer = owed === undefined ? await agent.sync(waitMs, { signal: stop.signal }) : {};
+      if (answer.desired !== undefined) owed = 'content';
+      const applications = agent.held?.document.applications ?? [];
+      if (owed === 'content') {
         await fetchContent(agent, known);
-        const applications = agent.held?.document.applications ?? [];
         tell({ is: 'arrived', cluster: agent.cluster, at: Date.now(), releases: applications.map(({ release }) => release) });
-        await agent.report(applications.map(({ project, name }) => agent.steady(project, name)));
-      } else if (answer.resync === true) await agent.report([]);
+        owed = 'report';
+      }
+      if (owed === 'report') await agent.report(applications.map(({ project, name }) => agent.steady(project, name)));
+      else if (answer.resync === true) await agent.report([]);
+      owed = undefined;
       if (failures > 0) tell({ is: 'back', cluster: agent.cluster, at: Date.now() });
       failures = 0;
     } catch (error) {
