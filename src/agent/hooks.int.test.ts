@@ -140,6 +140,7 @@ test('each hook runs once per content and event, in the order of weight, and ins
 test('a failed hook stops the release and says whose and why; another content, or a person, lets it run again', async () => {
   await deliver('failed', [configMap('failed', lab.namespace)], {});
   const hooks = [
+    hook(configMap('failed-account', lab.namespace), ['pre-upgrade'], { weight: -1, deletePolicies: ['hook-succeeded'] }),
     hook(job('failed-migrate', failing), ['pre-upgrade']),
     hook(configMap('failed-never', lab.namespace), ['post-upgrade']),
   ];
@@ -149,6 +150,7 @@ test('a failed hook stops the release and says whose and why; another content, o
   assert.match(String(report.reason?.args['words']), /BackoffLimitExceeded/);
   assert.equal(report.phase, 'blocked');
   assert.equal((await lab.configMap('failed'))?.data['key'], 'value');
+  assert.equal(await lab.configMap('failed-account'), undefined);
   const before = (await jobs('failed-migrate'))[0]?.metadata.uid;
   await agent.stop();
   agent = lab.start();
@@ -163,6 +165,8 @@ test('a failed hook stops the release and says whose and why; another content, o
   await waitFor('another run', async () => ![undefined, before].includes((await jobs('failed-migrate'))[0]?.metadata.uid), {
     timeoutMs: 20_000,
   });
+  await waitFor('all of the event to run again', () => said('failed').length === 2, { timeoutMs: 10_000 });
+  assert.deepEqual(said('failed'), ['pre-upgrade failed-account', 'pre-upgrade failed-account']);
   const mended = [hook(job('failed-migrate'), ['pre-upgrade'])];
   await deliver('failed', [configMap('failed', lab.namespace, { key: '2' })], { hooks: mended });
   assert.equal((await lab.configMap('failed'))?.data['key'], '2');

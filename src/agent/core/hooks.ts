@@ -36,8 +36,11 @@ export function passHooks(app: AppState, context: Context, phase: Phase): Transi
   if (progress?.unsaved !== undefined)
     return save({ ...app, hook: { ...progress, unsaved: undefined } }, record, progress.unsaved);
 
-  const isFailed = run.failed !== undefined && run.failed.nudge === occasion.nudge;
-  if (isFailed && occasion.isWaived) return 'open';
+  const failed = run.failed?.name.startsWith(`${event} `) === true ? run.failed : undefined;
+  if (failed !== undefined && occasion.isWaived) return 'open';
+  if (failed !== undefined && failed.nudge !== occasion.nudge)
+    return save(app, { ...record, hooks: anew(app, run, event, context) }, []);
+  const isFailed = failed !== undefined;
   const next = due.find((hook) => !run.done.includes(hookName(event, hook)));
   if (next === undefined || isFailed) {
     const spent = due.filter((hook) => isSpent(hook, event, run));
@@ -55,10 +58,7 @@ export function passHooks(app: AppState, context: Context, phase: Phase): Transi
   const name = hookName(event, next);
   const { current } = run;
   if (current?.name !== name) {
-    const { failed, ...rest } = run;
-    // What failed is still there with its mark: once more is another run.
-    const id = failed === undefined ? run.id : newRunId(app, occasion, context);
-    const begun = { ...record, hooks: { ...rest, id, current: { name, since: context.at } } };
+    const begun = { ...record, hooks: { ...run, current: { name, since: context.at } } };
     return save({ ...app, hook: { ...progressOf(app), polls: 0, nextAt: 0 } }, begun, []);
   }
   if (context.at < (progress?.nextAt ?? 0)) return 'waiting';
@@ -168,8 +168,17 @@ function runOf(app: AppState, record: AppRecord, occasion: Occasion, context: Co
   return { content: occasion.content, action: occasion.action, id, done: [] };
 }
 
-function newRunId(app: AppState, occasion: Occasion, context: Context): string {
-  return shortHash(app.owner, context.state.boot, occasion.content, String(context.at));
+/**
+ * A person asked: every hook of the event runs again, since what one that succeeded had made for another may be deleted by now.
+ * What is still there carries the mark of the run before.
+ */
+function anew(app: AppState, run: HookRun, event: HookEvent, context: Context): HookRun {
+  const done = run.done.filter((name) => !name.startsWith(`${event} `));
+  return { content: run.content, action: run.action, id: newRunId(app, run, context), done };
+}
+
+function newRunId(app: AppState, { content }: Pick<HookRun, 'content'>, context: Context): string {
+  return shortHash(app.owner, context.state.boot, content, String(context.at));
 }
 
 function hookName(event: string, hook: PlannedHook): string {
