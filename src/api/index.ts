@@ -3,6 +3,7 @@
  * selectors and the reasons catalogue. Pure data and pure functions; it never does I/O.
  */
 import { Application } from './kinds/application.ts';
+import { ChartRepository } from './kinds/chart-repository.ts';
 import { Cluster } from './kinds/cluster.ts';
 import { Credential } from './kinds/credential.ts';
 import { Delivery } from './kinds/delivery.ts';
@@ -17,6 +18,7 @@ export * from './define-kind.ts';
 export * from './envelope.ts';
 export * from './key-set.ts';
 export * from './kinds/application.ts';
+export * from './kinds/chart-repository.ts';
 export * from './kinds/cluster.ts';
 export * from './kinds/columns.ts';
 export * from './kinds/credential.ts';
@@ -30,12 +32,22 @@ export * from './live.ts';
 export * from './objects.ts';
 export * from './reasons.ts';
 export * from './selectors.ts';
+export * from './sources.ts';
 export * from './views.ts';
 export * from './tenancy.ts';
 export * from './wire.ts';
 
 /** Kinds that the plane's API serves, in the order of the reference. */
-export const servedKinds: readonly Kind[] = [Project, Cluster, GitRepository, Credential, Application, Release, Delivery];
+export const servedKinds: readonly Kind[] = [
+  Project,
+  Cluster,
+  GitRepository,
+  ChartRepository,
+  Credential,
+  Application,
+  Release,
+  Delivery,
+];
 
 /** Every kind that the store holds. */
 export const allKinds: readonly Kind[] = [...servedKinds, Event, JoinToken, AgentIdentity, DesiredStateRow, RenderRow];

@@ -28,6 +28,11 @@ export const reasons = {
   // done
   FL_READY: { area: 'done', actor: 'nobody: it is done', says: 'release {release} is applied and healthy' },
   FL_SOURCE_READY: { area: 'done', actor: 'nobody: it is done', says: '{ref} is at {commit}' },
+  FL_SOURCE_CHARTS_READY: {
+    area: 'done',
+    actor: 'nobody: it is done',
+    says: '{url} answers; charts that applications name: {count}',
+  },
   FL_APPLICATION_READY: {
     area: 'done',
     actor: 'nobody: it is done',
@@ -118,6 +123,18 @@ export const reasons = {
     actor: 'application owner',
     says: 'commit {commit} ({ref} of {url}) is not accepted: {why}',
     next: 'sign it with a key that spec.verify names and push again, or add the key there; what is delivered stays',
+  },
+  FL_SOURCE_NO_CHART: {
+    area: 'source',
+    actor: 'application owner',
+    says: '{url} has no chart {chart} with version {version}',
+    next: 'publish it, or correct spec.source.chart and version; what is delivered stays',
+  },
+  FL_SOURCE_MOVED: {
+    area: 'source',
+    actor: 'platform team',
+    says: 'the chart {chart} {version} of {url} is not what it was: its content was {was} and is {now}',
+    next: 'publish it as a new version; if it is meant: kubectl annotate --overwrite chartrepository {source} -n {project} fairlead.dev/accept-moved={now}',
   },
   FL_SOURCE_PENDING: { area: 'source', actor: 'nobody: it resolves itself', says: 'waiting for the first look at {source}' },
   FL_SOURCE_MISSING: {

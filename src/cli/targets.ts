@@ -1,8 +1,8 @@
-import { Application, Cluster, Delivery, GitRepository, type Key, type Kind } from '#api';
+import { Application, ChartRepository, Cluster, Delivery, GitRepository, type Key, type Kind } from '#api';
 import { FairleadError } from '#base';
 
 /** Kinds a command can name, as `kubectl` does it: `app/web`, `gitrepo/fleet`, `cluster/prod-eu`; a bare name is an application. */
-const kinds: readonly Kind[] = [Application, GitRepository, Cluster, Delivery];
+const kinds: readonly Kind[] = [Application, GitRepository, ChartRepository, Cluster, Delivery];
 
 export interface Target {
   readonly kind: Kind;

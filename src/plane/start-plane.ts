@@ -13,9 +13,28 @@ import {
   type Sensitive,
   type Service,
 } from '#base';
-import { allKinds, Credential, DEFAULT_PROJECT, Delivery, formatKey, keyOf, Project, servedKinds, type Doorbell } from '#api';
+import {
+  allKinds,
+  ChartRepository,
+  Credential,
+  DEFAULT_PROJECT,
+  Delivery,
+  formatKey,
+  isChartRepository,
+  keyOf,
+  Project,
+  servedKinds,
+  type Doorbell,
+} from '#api';
 import { createEngine, type Controller } from '#plane/engine';
-import { createGuardedConnect, EgressPolicy, startEgressProxy, type EgressOptions } from '#plane/fetch';
+import {
+  createFetcher,
+  createGuardedConnect,
+  EgressPolicy,
+  openContentCache,
+  startEgressProxy,
+  type EgressOptions,
+} from '#plane/fetch';
 import { createHttp, type Http } from '#plane/http';
 import { createKubeApi, parseLabelSelector, VERSION_INFO } from '#plane/kubeapi';
 import { openKeys, type PlaneKeys } from '#plane/keys';
@@ -30,14 +49,14 @@ import {
 } from '#plane/store';
 import { buildRenderer, createRenderer } from '#render';
 import { createAgents } from './agents/index.ts';
-import { createApplications, previewCommit, refOf } from './applications/index.ts';
+import { createApplications, previewCommit, refOf, type OpenSnapshot } from './applications/index.ts';
 import { createClusters, createEnroll } from './clusters/index.ts';
 import { credentialAdmission, decryptCredential } from './credential-admission.ts';
 import { diffViewOf } from './diff-view.ts';
 import { createDeliveries, deliveryAdmission, readFacts, ReleaseHeads, why } from './deliveries/index.ts';
 import { adminKubeconfig } from './kubeconfig.ts';
 import { createSelf } from './self/index.ts';
-import { createSources } from './sources/index.ts';
+import { createCharts, createSources } from './sources/index.ts';
 import { doorbells, FleetIndex, viewsRoutes } from './views/index.ts';
 
 /**
@@ -169,15 +188,27 @@ export async function startPlane(options: PlaneOptions): Promise<Plane> {
       egress,
       pulse: (kind, key, value) => store.pulse(kind, key, value),
     });
+    const charts = createCharts({
+      fetch: createFetcher({ connect, clock }),
+      cache: await openContentCache({ dir: join(dataDir, 'fetched'), clock }),
+      decrypt: (credential) => decryptCredential(keys, credential),
+      log,
+      clock,
+      allowHttp: options.allowHttpUrls,
+      pulse: (kind, key, value) => store.pulse(kind, key, value),
+    });
+    const openSnapshot: OpenSnapshot = (uid, commit, kind) =>
+      kind === ChartRepository.kind ? charts.openSnapshot(uid, commit) : sources.openSnapshot(uid, commit);
     const agents = await createAgents({ store, keys, clock, log, newUid, frozen }, roles.has('gateway') ? http : unserved);
     const releases = new ReleaseHeads();
     const index = new FleetIndex({ store, log });
     // Each group under a lease of its own: what reads snapshots runs where they were fetched.
     const rendering: readonly Controller[] = [
       sources.controller,
+      charts.controller,
       ...createApplications({
         renderer,
-        openSnapshot: (uid, commit) => sources.openSnapshot(uid, commit),
+        openSnapshot,
         derive: (purpose, ...parts) => keys.derive(purpose, ...parts),
         log,
       }),
@@ -220,14 +251,15 @@ export async function startPlane(options: PlaneOptions): Promise<Plane> {
           {
             read: store,
             renderer,
-            openSnapshot: (uid, commit) => sources.openSnapshot(uid, commit),
+            openSnapshot,
             derive: (purpose, ...parts) => keys.derive(purpose, ...parts),
-            resolve: (repository, name, stop) =>
-              sources.resolve(repository, name === undefined ? repository.spec.ref : refOf(name), {
-                read: store,
-                clock,
-                signal: stop,
-              }),
+            resolve: (source, application, name, stop) => {
+              const context = { read: store, clock, signal: stop };
+              const { chart = '', version = '*' } = application.spec.source;
+              return isChartRepository(source)
+                ? charts.resolve(source, { chart, version: name ?? version }, context)
+                : sources.resolve(source, name === undefined ? source.spec.ref : refOf(name), context);
+            },
           },
           { namespace: project, name: application },
           ref,

@@ -29,3 +29,4 @@ export {
   type GitServerOptions,
 } from './git-server.ts';
 export { findSshd, fingerprintOf, makeSshKey, SSHD_VARIABLE, sshdMissing, startSshServer, type SshServer } from './ssh-server.ts';
+export { buildRegistry, startRegistry, type RegistryOptions, type RegistryServer } from './registry-server.ts';

@@ -111,6 +111,26 @@ export const DeliverySettings = Type.Object({
 });
 export type DeliverySettings = Static<typeof DeliverySettings>;
 
+/** A chart and its version belong to a ChartRepository, a reference to a GitRepository. */
+function checkSource(source: {
+  readonly sourceRef: { readonly kind: string };
+  readonly ref?: unknown;
+  readonly chart?: string;
+  readonly version?: string;
+}): Violation[] {
+  const isChart = source.sourceRef.kind === 'ChartRepository';
+  if (isChart && source.chart === undefined)
+    return [{ field: 'spec.source.chart', reason: 'FieldValueRequired', message: 'names the chart of the ChartRepository' }];
+  const foreign = isChart ? (['ref'] as const) : (['chart', 'version'] as const);
+  return foreign
+    .filter((name) => source[name] !== undefined)
+    .map((name) => ({
+      field: `spec.source.${name}`,
+      reason: 'FieldValueInvalid',
+      message: `is not for a source of kind ${source.sourceRef.kind}; remove it`,
+    }));
+}
+
 export const Application = defineKind({
   kind: 'Application',
   plural: 'applications',
@@ -121,7 +141,7 @@ export const Application = defineKind({
   spec: Type.Object({
     source: Type.Object({
       sourceRef: Type.Object({
-        kind: Type.Enum(['GitRepository'], { description: 'Kind of the source.' }),
+        kind: Type.Enum(['GitRepository', 'ChartRepository'], { description: 'Kind of the source.' }),
         name: Type.String({ minLength: 1, maxLength: 253, description: 'Name of the source, in the same project.' }),
       }),
       path: Type.Optional(
@@ -132,6 +152,21 @@ export const Application = defineKind({
         }),
       ),
       ref: Type.Optional(GitReference),
+      chart: Type.Optional(
+        Type.String({
+          pattern: '^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$',
+          maxLength: 250,
+          description: 'Name of the chart, where the source is a ChartRepository.',
+        }),
+      ),
+      version: Type.Optional(
+        Type.String({
+          minLength: 1,
+          maxLength: 100,
+          description:
+            'Version of the chart, or a semantic version range such as 1.2.x. Default: the highest that is no pre-release.',
+        }),
+      ),
     }),
     targets: Type.Optional(
       Type.Array(Target, {
@@ -210,6 +245,7 @@ export const Application = defineKind({
   selectable: ['spec.source.sourceRef.name'],
   rules: [
     (o) => checkReference(o.spec.source.ref, 'spec.source.ref'),
+    (o) => checkSource(o.spec.source),
     (o) =>
       (o.spec.targets ?? []).flatMap((target, index): Violation[] => {
         const kinds = [target.clusterSelector, target.plane].filter((given) => given !== undefined).length;

@@ -57,7 +57,7 @@ export function isAccepted(snapshot: Snapshot, policy: SignaturePolicy | undefin
 
 /** A Snapshot: the source at one commit. */
 export const Snapshot = Type.Object({
-  commit: Type.String({ description: 'Commit id.' }),
+  commit: Type.String({ description: 'Commit id; of a chart the sha256 of its archive.' }),
   ref: Type.String({ description: 'The reference it was resolved from.' }),
   committedAt: Type.String({ format: 'date-time', description: 'Committer date.' }),
   author: Type.Optional(Type.String({ description: 'Author name.' })),
@@ -72,6 +72,7 @@ export const Snapshot = Type.Object({
       { description: 'Present when spec.verify was fulfilled.' },
     ),
   ),
+  version: Type.Optional(Type.String({ description: 'Version of the chart.' })),
 });
 export type Snapshot = Static<typeof Snapshot>;
 

@@ -20,7 +20,9 @@ export const Release = defineKind({
     source: Type.Object({
       kind: Type.String({ description: 'Kind of the source.' }),
       name: Type.String({ description: 'Name of the source.' }),
-      commit: Type.String({ description: 'Commit that was rendered.' }),
+      commit: Type.String({ description: 'Commit that was rendered; of a chart the sha256 of its archive.' }),
+      chart: Type.Optional(Type.String({ description: 'Name of the chart.' })),
+      version: Type.Optional(Type.String({ description: 'Version of the chart.' })),
       committedAt: Type.String({ format: 'date-time', description: 'Committer date of that commit.' }),
       author: Type.Optional(Type.String({ description: 'Author of that commit.' })),
       subject: Type.Optional(Type.String({ description: 'First line of its message.' })),

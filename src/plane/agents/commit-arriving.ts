@@ -1,7 +1,8 @@
 import {
   Application,
-  formatReference,
-  GitRepository,
+  readSource,
+  snapshotFor,
+  sourceKey,
   type Bundle,
   type Cluster,
   type Delivery,
@@ -89,28 +90,16 @@ export async function isCommitArriving(
       const { application: name, wanted } = delivery.spec;
       if (namespace !== dropping.project || name === dropping.name) continue;
       const application = await read.get(Application, { namespace, name });
-      if (application === undefined || !isSameSource(application, own)) continue;
-      const repository = await read.get(GitRepository, { namespace, name: application.spec.source.sourceRef.name });
+      if (application === undefined || sourceKey(application) !== sourceKey(own)) continue;
+      const source = await readSource(read, application);
+      const commit = source === undefined ? undefined : snapshotFor(application, source).snapshot?.commit;
       const release = application.status?.release?.name;
       const newest =
         release === undefined || release === wanted?.release
           ? undefined
           : await releases.get(read, namespace, release, undefined);
-      if (isBehind({ application, commit: commitFor(application, repository), delivery, newest })) return true;
+      if (isBehind({ application, commit, delivery, newest })) return true;
     }
   }
   return false;
-}
-
-function isSameSource(a: Application, b: Application): boolean {
-  const of = ({ spec: { source } }: Application): string =>
-    JSON.stringify([source.sourceRef.kind, source.sourceRef.name, source.ref === undefined ? '' : formatReference(source.ref)]);
-  return of(a) === of(b);
-}
-
-function commitFor(application: Application, repository: GitRepository | undefined): string | undefined {
-  const { ref } = application.spec.source;
-  if (ref === undefined || formatReference(ref) === formatReference(repository?.spec.ref))
-    return repository?.status?.snapshot?.commit;
-  return repository?.status?.refs?.find((one) => one.ref === formatReference(ref))?.snapshot?.commit;
 }

@@ -1,13 +1,14 @@
 import { FairleadError } from '#base';
 import {
   Application,
-  GitRepository,
   Project,
+  readSource,
   say,
   type Bundle,
   type BundleEntry,
   type Release,
   type Snapshot,
+  type Source,
   type UntimedReason,
 } from '#api';
 import type { Reader } from '#plane/engine';
@@ -25,9 +26,10 @@ export interface PreviewOptions {
   readonly renderer: Pick<Renderer, 'render' | 'version'>;
   readonly openSnapshot: OpenSnapshot;
   readonly derive: Derive;
-  /** Fetches what a name (branch, tag or commit) stands for; nothing follows from it. */
+  /** Fetches what a name (branch or commit; version of a chart) stands for; nothing follows from it. */
   readonly resolve: (
-    repository: GitRepository,
+    source: Source,
+    application: Application,
     ref: string | undefined,
     signal: AbortSignal,
   ) => Promise<{ readonly snapshot: Snapshot } | { readonly reason: UntimedReason }>;
@@ -68,7 +70,7 @@ export async function previewCommit(
   const application = await read.get(Application, key);
   if (application === undefined) return undefined;
   const project = await read.get(Project, { namespace: '', name: key.namespace });
-  const repository = await read.get(GitRepository, { namespace: key.namespace, name: application.spec.source.sourceRef.name });
+  const repository = await readSource(read, application);
   const newest = await newestRelease(application, read);
   const refuse = (commit: string, reason: UntimedReason): Preview => ({
     commit,
@@ -81,7 +83,7 @@ export async function previewCommit(
     const { kind, name } = application.spec.source.sourceRef;
     return refuse('', { code: 'FL_SOURCE_MISSING', args: { kind, source: name } });
   }
-  const found = await options.resolve(repository, ref, signal);
+  const found = await options.resolve(repository, application, ref, signal);
   if ('reason' in found) return refuse('', found.reason);
   const { snapshot } = found;
   const targeting = targetsOf(application, project, await new Fleet().clusters(read));
@@ -103,7 +105,7 @@ export async function previewCommit(
           project: key.namespace,
           application: key.name,
           defaultNamespace: application.spec.defaultNamespace,
-          snapshot: options.openSnapshot(repository.metadata.uid, snapshot.commit),
+          snapshot: options.openSnapshot(repository.metadata.uid, snapshot.commit, repository.kind),
           commitTimeMs: Date.parse(snapshot.committedAt),
           renderer: options.renderer,
           derive: options.derive,

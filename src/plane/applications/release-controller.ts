@@ -3,20 +3,21 @@ import { rfc3339, type Log, type NewId } from '#base';
 import {
   Application,
   applyIdentity,
+  ChartRepository,
   formatKey,
-  formatReference,
   GitRepository,
-  isAccepted,
-  isReasonCode,
   keyOf,
   parseKey,
   Project,
   reasonOf,
   Release,
   releaseName,
+  readSource,
   RenderRow,
   suspended,
+  snapshotFor,
   type Snapshot,
+  type Source,
   type UntimedReason,
 } from '#api';
 import { wakeOn, type Controller, type Reader, type ReconcileContext, type ReconcileResult } from '#plane/engine';
@@ -87,6 +88,10 @@ export function createReleaseController(options: ReleaseControllerOptions): Cont
         const isNew = type !== 'modified' || !isDeepStrictEqual(sourceOf(before), sourceOf(after));
         return isNew ? applicationsOf(read, after) : [];
       }),
+      wakeOn(ChartRepository, ({ type, before, after }, read) => {
+        const seen = (one: ChartRepository | undefined): unknown => [one?.status?.charts, one?.status?.reason];
+        return type !== 'modified' || !isDeepStrictEqual(seen(before), seen(after)) ? applicationsOf(read, after) : [];
+      }),
       wakeOn(Project, async ({ type, before, after }, read) =>
         type === 'modified' && before?.metadata.generation === after.metadata.generation
           ? []
@@ -107,7 +112,7 @@ function sourceOf(repository: GitRepository | undefined): unknown {
   return [repository?.status?.snapshot, repository?.status?.refs, repository?.status?.reason, repository?.spec.ref];
 }
 
-async function applicationsOf(read: Reader, repository: GitRepository): Promise<string[]> {
+async function applicationsOf(read: Reader, repository: Source): Promise<string[]> {
   const keys: string[] = [];
   const namespace = repository.metadata.namespace ?? '';
   const fields = [{ path: 'spec.source.sourceRef.name', operator: '=', value: repository.metadata.name }] as const;
@@ -214,7 +219,7 @@ class ReleaseLook {
     const project = await read.get(Project, { namespace: '', name: namespace });
     if (project === undefined) return { reason: reasonOf('FL_CLAIM_PROJECT', { project: namespace }) };
     const { sourceRef, path = '.' } = application.spec.source;
-    const repository = await read.get(GitRepository, { namespace, name: sourceRef.name });
+    const repository = await readSource(read, application);
     if (repository === undefined)
       return { reason: reasonOf('FL_SOURCE_MISSING', { kind: sourceRef.kind, source: sourceRef.name }) };
     const source = snapshotFor(application, repository);
@@ -246,7 +251,7 @@ class ReleaseLook {
   /** Brings the memory's trees to this snapshot, or says why not. */
   async #render(
     { application, memory, row }: Subject,
-    repository: GitRepository,
+    repository: Source,
     snapshot: Snapshot,
     targeting: Targeting,
     context: ReconcileContext,
@@ -254,7 +259,7 @@ class ReleaseLook {
     const { renderer, derive } = this.#options;
     const grouping = baseGroups(application, targeting, renderer.version);
     if (!grouping.ok) return reasonOf('FL_RENDER_PATH', { message: pathMessage(grouping) });
-    const files = this.#options.openSnapshot(repository.metadata.uid, snapshot.commit);
+    const files = this.#options.openSnapshot(repository.metadata.uid, snapshot.commit, repository.kind);
     const known = memory.trees ?? row?.spec.trees ?? [];
     const trees: TreeRow[] = [];
     try {
@@ -327,8 +332,9 @@ class ReleaseLook {
     const deliveries = await deliveriesOf(application, context.read);
     const number = nextNumber(application, memory.numbers, deliveries);
     const key = { namespace, name: releaseName(name, number) };
-    const { kind, name: sourceName } = application.spec.source.sourceRef;
-    const { commit, committedAt, author, subject: title } = snapshot;
+    const { chart, sourceRef } = application.spec.source;
+    const { kind, name: sourceName } = sourceRef;
+    const { commit, committedAt, author, subject: title, version } = snapshot;
     const spec: Release['spec'] = {
       application: name,
       applicationUid: uid,
@@ -341,6 +347,8 @@ class ReleaseLook {
         committedAt,
         ...(author === undefined ? {} : { author }),
         ...(title === undefined ? {} : { subject: title }),
+        ...(chart === undefined ? {} : { chart }),
+        ...(version === undefined ? {} : { version }),
       },
       rendererVersion: this.#options.renderer.version,
       settings: content.settings,
@@ -420,21 +428,6 @@ function held(application: Application): Application {
 }
 
 /** The Snapshot of the reference that an Application follows, and what is the matter with it. */
-function snapshotFor(
-  application: Application,
-  repository: GitRepository,
-): { readonly snapshot: Snapshot | undefined; readonly reason: UntimedReason | undefined } {
-  const { ref } = application.spec.source;
-  const isOwn = ref === undefined || formatReference(ref) === formatReference(repository.spec.ref);
-  const entry = isOwn ? repository.status : repository.status?.refs?.find((one) => one.ref === formatReference(ref));
-  const reason = entry?.reason;
-  const known = reason !== undefined && isReasonCode(reason.code) ? reasonOf(reason.code, reason.args) : undefined;
-  // Until the next look has checked it against the policy of now, it is as if it had not been fetched.
-  const snapshot =
-    entry?.snapshot !== undefined && isAccepted(entry.snapshot, repository.spec.verify) ? entry.snapshot : undefined;
-  return { snapshot, reason: known };
-}
-
 function targetingReason(targeting: Targeting, project: string): UntimedReason | undefined {
   if (targeting.clusters.length > 0 || targeting.plane !== undefined) return undefined;
   const [refused] = targeting.refused;

@@ -18,5 +18,5 @@ export interface SnapshotFiles {
   read(files: readonly SnapshotFile[]): Promise<ReadonlyMap<string, Uint8Array>>;
 }
 
-/** `uid` is the source object's. */
-export type OpenSnapshot = (uid: string, commit: string) => SnapshotFiles;
+/** `uid` and `kind` are the source object's. */
+export type OpenSnapshot = (uid: string, commit: string, kind: string) => SnapshotFiles;

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { NewId } from '#base';
 import {
   Application,
+  ChartRepository,
   Cluster,
   Delivery,
   Event,
@@ -12,6 +13,7 @@ import {
   Project,
   type Key,
   type LiveState,
+  type Source,
 } from '#api';
 import { wakeOn, type Controller, type Reader, type ReconcileContext, type ReconcileResult } from '#plane/engine';
 import type { Expectation, ListQuery, Transaction, Write } from '#plane/store';
@@ -59,22 +61,19 @@ export class DeliveryController implements Controller {
         one?.spec.suspend,
         one?.spec.source.sourceRef,
         one?.spec.source.ref,
+        one?.spec.source.chart,
+        one?.spec.source.version,
       ];
       if (type === 'modified' && isDeepStrictEqual(seen(before), seen(after))) return [];
       return keysOf(read, after.metadata.namespace ?? '', 'spec.application', after.metadata.name);
     }),
-    wakeOn(GitRepository, async ({ before, after, type }, read) => {
-      if (type === 'modified' && isDeepStrictEqual(before?.status?.reason, after.status?.reason)) return [];
-      const namespace = after.metadata.namespace ?? '';
-      const keys: string[] = [];
-      const query = {
-        namespace,
-        fields: [{ path: 'spec.source.sourceRef.name', operator: '=' as const, value: after.metadata.name }],
-      };
-      for await (const application of each(read, Application, query)) {
-        keys.push(...(await keysOf(read, namespace, 'spec.application', application.metadata.name)));
-      }
-      return keys;
+    wakeOn(GitRepository, ({ before, after, type }, read) => {
+      const isSame = type === 'modified' && isDeepStrictEqual(before?.status?.reason, after.status?.reason);
+      return isSame ? [] : deliveriesOf(read, after);
+    }),
+    wakeOn(ChartRepository, ({ before, after, type }, read) => {
+      const isSame = type === 'modified' && isDeepStrictEqual(before?.status?.reason, after.status?.reason);
+      return isSame ? [] : deliveriesOf(read, after);
     }),
     wakeOn(Cluster, ({ before, after, type }) => {
       const seen = (one: Cluster | undefined): unknown => [
@@ -169,6 +168,16 @@ export class DeliveryController implements Controller {
     this.#progress.set(key, sinceMs);
     return leftMs;
   }
+}
+
+/** Of all Applications that name a source. */
+async function deliveriesOf(read: Reader, source: Source): Promise<readonly string[]> {
+  const namespace = source.metadata.namespace ?? '';
+  const keys: string[] = [];
+  const fields = [{ path: 'spec.source.sourceRef.name', operator: '=' as const, value: source.metadata.name }];
+  for await (const application of each(read, Application, { namespace, fields }))
+    keys.push(...(await keysOf(read, namespace, 'spec.application', application.metadata.name)));
+  return keys;
 }
 
 async function keysOf(read: Reader, namespace: string, path: string, value: string): Promise<readonly string[]> {

@@ -1,4 +1,4 @@
-import type { Application, Cluster, Contact, Delivery, DeliveryReport, GitRepository, Project, Release, StateLane } from '#api';
+import type { Application, Cluster, Contact, Delivery, DeliveryReport, Project, Release, Source, StateLane } from '#api';
 
 /** Everything that the verdict on one Delivery depends on. Absent means: does not exist, or was not found. */
 export interface DeliveryFacts {
@@ -6,7 +6,7 @@ export interface DeliveryFacts {
   /** The wanted Release; it may be missing on a plane restored from an older copy. */
   readonly release: Release | undefined;
   readonly application: Application | undefined;
-  readonly source: GitRepository | undefined;
+  readonly source: Source | undefined;
   readonly project: Project | undefined;
   readonly cluster: Cluster | undefined;
   readonly contact: Contact;

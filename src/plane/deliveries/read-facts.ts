@@ -1,5 +1,5 @@
 import { rfc3339 } from '#base';
-import { Application, Cluster, GitRepository, Project, Release, type Delivery, type LiveState } from '#api';
+import { Application, Cluster, Project, readSource, Release, type Delivery, type LiveState, type Source } from '#api';
 import type { Reader } from '#plane/engine';
 import type { DeliveryFacts } from './facts.ts';
 
@@ -42,20 +42,25 @@ export async function readFacts(
   const projects = once((name) => read.get(Project, { namespace: '', name }));
   const clusters = once((name) => read.get(Cluster, { namespace: '', name }));
   const applications = once((_key, namespace, name) => read.get(Application, { namespace, name }));
-  const sources = once((_key, namespace, name) => read.get(GitRepository, { namespace, name }));
+  const sources = new Map<string, Promise<Source | undefined>>();
+  const sourceOf = (application: Application): Promise<Source | undefined> => {
+    const key = `${application.metadata.namespace ?? ''}/${JSON.stringify(application.spec.source.sourceRef)}`;
+    const found = sources.get(key) ?? readSource(read, application);
+    sources.set(key, found);
+    return found;
+  };
   const now = rfc3339(nowMs);
   const facts: DeliveryFacts[] = [];
   for (const delivery of deliveries) {
     const namespace = delivery.metadata.namespace ?? '';
     const { application: name, cluster, wanted } = delivery.spec;
     const application = await applications(`${namespace}/${name}`, namespace, name);
-    const ref = application?.spec.source.sourceRef;
     const lane = live.lane(cluster);
     facts.push({
       delivery,
       release: wanted === undefined ? undefined : await releases.get(read, namespace, wanted.release, wanted.number),
       application,
-      source: ref === undefined ? undefined : await sources(`${namespace}/${ref.name}`, namespace, ref.name),
+      source: application === undefined ? undefined : await sourceOf(application),
       project: await projects(namespace),
       cluster: await clusters(cluster),
       contact: live.contact(cluster),

@@ -1,13 +1,15 @@
-import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { codeOf, newUid, sha256, type Clock } from '#base';
+import { codeOf, must, newUid, sha256, shortHash, type Clock } from '#base';
 
-/** Digests are `sha256:<hex>`. */
+/**
+ * Digests are `sha256:<hex>`. A scope, such as the uid of a source, sees only what was put for it: knowing a digest gives
+ * nobody what another project fetched with a credential.
+ */
 export interface ContentCache {
   /** Undefined when it is not here, or not what it was. */
-  get(digest: string): Promise<Buffer | undefined>;
-  put(bytes: Uint8Array): Promise<string>;
+  get(scope: string, digest: string): Promise<Buffer | undefined>;
+  put(scope: string, bytes: Uint8Array): Promise<string>;
 }
 
 /**
@@ -38,8 +40,8 @@ export async function openContentCache(options: {
   }
 
   return {
-    async get(digest) {
-      const name = nameOf(digest);
+    async get(scope, digest) {
+      const name = nameOf(scope, digest);
       if (name === undefined) return undefined;
       const path = join(dir, name);
       let bytes: Buffer;
@@ -57,9 +59,9 @@ export async function openContentCache(options: {
       await utimes(path, now, now).catch(() => undefined);
       return bytes;
     },
-    async put(bytes) {
-      const hex = createHash('sha256').update(bytes).digest('hex');
-      const path = join(dir, hex);
+    async put(scope, bytes) {
+      const digest = sha256(bytes);
+      const path = join(dir, must(nameOf(scope, digest), 'a digest made here has the form of one'));
       const temporary = join(dir, `${newUid()}.tmp`);
       await writeFile(temporary, bytes, { mode: 0o600, flush: true });
       await rename(temporary, path);
@@ -68,13 +70,14 @@ export async function openContentCache(options: {
         sweeping ??= sweep().finally(() => (sweeping = undefined));
         await sweeping;
       }
-      return `sha256:${hex}`;
+      return digest;
     },
   };
 }
 
-function nameOf(digest: string): string | undefined {
-  return /^sha256:([0-9a-f]{64})$/.exec(digest)?.[1];
+function nameOf(scope: string, digest: string): string | undefined {
+  const hex = /^sha256:([0-9a-f]{64})$/.exec(digest)?.[1];
+  return hex === undefined ? undefined : `${shortHash(scope)}.${hex}`;
 }
 
 async function entries(dir: string): Promise<{ readonly name: string; readonly bytes: number; readonly usedMs: number }[]> {

@@ -180,14 +180,16 @@ test('the content cache survives a restart, checks what it reads and keeps withi
   const dir = await mkdtemp(join(tmpdir(), 'fairlead-cache-'));
   try {
     const cache = await openContentCache({ dir, clock: systemClock, maxBytes: 1_000 });
-    const digest = await cache.put(Buffer.from('hello'));
+    const digest = await cache.put('a', Buffer.from('hello'));
     assert.equal(digest, sha256('hello'));
     const again = await openContentCache({ dir, clock: systemClock, maxBytes: 1_000 });
-    assert.equal((await again.get(digest))?.toString(), 'hello');
-    assert.equal(await again.get('sha256:../../etc/passwd'), undefined);
-    await writeFile(join(dir, digest.slice(7)), 'hellO');
-    assert.equal(await again.get(digest), undefined);
-    for (let i = 0; i < 10; i += 1) await again.put(Buffer.alloc(200, i));
+    assert.equal((await again.get('a', digest))?.toString(), 'hello');
+    assert.equal(await again.get('b', digest), undefined);
+    assert.equal(await again.get('a', 'sha256:../../etc/passwd'), undefined);
+    const [name = ''] = await readdir(dir);
+    await writeFile(join(dir, name), 'hellO');
+    assert.equal(await again.get('a', digest), undefined);
+    for (let i = 0; i < 10; i += 1) await again.put('a', Buffer.alloc(200, i));
     assert.ok((await readdir(dir)).length <= 5);
   } finally {
     await rm(dir, { recursive: true, force: true });

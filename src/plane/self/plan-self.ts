@@ -91,7 +91,7 @@ export function nameOf(id: string): string {
 }
 
 /** Kinds that others refer to come first, and go last. */
-const order = ['Namespace', 'Project', 'Credential', 'Cluster', 'GitRepository', 'Application'];
+const order = ['Namespace', 'Project', 'Credential', 'Cluster', 'GitRepository', 'ChartRepository', 'Application'];
 
 function rank(kind: string): number {
   const at = order.indexOf(kind);

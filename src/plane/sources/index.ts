@@ -1,6 +1,7 @@
 /**
- * sources: from a GitRepository to its Snapshot. Looks at each repository (at intervals, on request, when something about it
- * changed) by one bounded fetch of exactly the wanted reference into a bare mirror, and lets others read a commit from there.
+ * sources: from a GitRepository or ChartRepository to its Snapshots. Looks at each repository (at intervals, on request, when
+ * something about it changed) by one bounded fetch of exactly the wanted reference into a bare mirror, or of the wanted charts
+ * (charts/) into a cache, and lets others read the files of a commit or chart from there.
  *
  * Guarantees: a status is written only when it changes; a failed look keeps the last Snapshot and says why; nothing of a
  * repository is ever executed, checked out or used as a path on this machine; a credential goes to the host it is for and
@@ -12,3 +13,4 @@ export { createSources, type Sources, type SourcesOptions } from './sources.ts';
 export { defaultSourceLimits, type SourceLimits } from './mirror.ts';
 export type { Snapshot, TreeFile } from './snapshot-reader.ts';
 export type { Decrypt } from './look.ts';
+export { createCharts, type Charts, type ChartsOptions } from './charts/charts.ts';

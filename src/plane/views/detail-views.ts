@@ -6,7 +6,7 @@ import {
   Delivery,
   deliveryName,
   Event,
-  GitRepository,
+  readSource,
   isReasonCode,
   nextStep,
   Release,
@@ -63,7 +63,7 @@ export async function applicationView(from: DetailSources, project: string, name
   const application = await from.store.get(Application, { namespace: project, name });
   if (indexed === undefined || application === undefined) return undefined;
   const { sourceRef, path } = application.spec.source;
-  const repository = await from.store.get(GitRepository, { namespace: project, name: sourceRef.name });
+  const repository = await readSource(from.store, application);
   const releases = await from.store.list(Release, {
     namespace: project,
     fields: [{ path: 'spec.application', operator: '=', value: name }],

@@ -1,0 +1,85 @@
+import { isDeepStrictEqual } from 'node:util';
+import { rfc3339 } from '#base';
+import { reasonOf, say, type ChartRepository, type Condition, type Snapshot, type UntimedReason } from '#api';
+
+export type ChartStatus = NonNullable<ChartRepository['status']>;
+
+/** What came of the wish of some Application. */
+export type ChartFinding =
+  | { readonly chart: string; readonly snapshot: Snapshot }
+  | { readonly chart: string; readonly reason: UntimedReason };
+
+export interface ChartLook {
+  /** Why the repository itself could not be read; what is wrong with one chart is the chart's. */
+  readonly reason?: UntimedReason;
+  readonly findings: readonly ChartFinding[];
+}
+
+/**
+ * The status after a look. A chart's last Snapshot stays whatever happens now; times stay while what they are about does, so
+ * that a look that finds nothing new gives an equal status. Pure.
+ */
+export function chartStatusAfter(
+  repository: ChartRepository,
+  { reason, findings }: ChartLook,
+  shown: string,
+  nowMs: number,
+): ChartStatus {
+  const former: ChartStatus = repository.status ?? {};
+  const now = rfc3339(nowMs);
+  const charts = findings
+    .map((finding) => {
+      const before = former.charts?.find((entry) => entry.chart === finding.chart);
+      const snapshot = snapshotAfter(before?.snapshot, finding);
+      return {
+        chart: finding.chart,
+        ...(snapshot === undefined ? {} : { snapshot }),
+        ...('reason' in finding ? { reason: timed(finding.reason, before?.reason, now) } : {}),
+      };
+    })
+    .sort((a, b) => (a.chart < b.chart ? -1 : 1));
+  const verdict = reason ?? reasonOf('FL_SOURCE_CHARTS_READY', { url: shown, count: charts.length });
+  return {
+    observedGeneration: repository.metadata.generation,
+    ...(charts.length === 0 ? {} : { charts }),
+    ...(reason === undefined ? {} : { reason: timed(reason, former.reason, now) }),
+    conditions: conditionsAfter(repository, reason === undefined, verdict, now),
+  };
+}
+
+function snapshotAfter(former: Snapshot | undefined, finding: ChartFinding): Snapshot | undefined {
+  if ('reason' in finding) return former;
+  const isSame = former !== undefined && former.commit === finding.snapshot.commit && former.version === finding.snapshot.version;
+  return isSame ? former : finding.snapshot;
+}
+
+type Timed = NonNullable<ChartStatus['reason']>;
+
+function timed(reason: UntimedReason, former: Timed | undefined, now: string): Timed {
+  const isSame = former !== undefined && former.code === reason.code && isDeepStrictEqual(former.args, reason.args);
+  return isSame ? former : { code: reason.code, args: { ...reason.args }, since: now };
+}
+
+function conditionsAfter(repository: ChartRepository, isReady: boolean, verdict: UntimedReason, now: string): Condition[] {
+  const isRetried = verdict.code === 'FL_SOURCE_UNREACHABLE';
+  // A suspended repository is as it was told to be.
+  const isStalled = !isReady && !isRetried && verdict.code !== 'FL_SOURCE_SUSPENDED';
+  const condition = (type: string, holds: boolean, message: string): Condition => {
+    const status = holds ? 'True' : 'False';
+    const before = repository.status?.conditions?.find((one) => one.type === type);
+    return {
+      type,
+      status,
+      observedGeneration: repository.metadata.generation,
+      lastTransitionTime: before?.status === status ? before.lastTransitionTime : now,
+      reason: verdict.code,
+      message,
+    };
+  };
+  const sentence = say(verdict);
+  return [
+    condition('Ready', isReady, sentence),
+    condition('Reconciling', isRetried, isRetried ? sentence : ''),
+    condition('Stalled', isStalled, isStalled ? sentence : ''),
+  ];
+}
