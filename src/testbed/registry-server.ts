@@ -99,11 +99,8 @@ export async function startRegistry(options: RegistryOptions): Promise<RegistryS
   return {
     host,
     async pushChart(repository, tag, archive, push = {}) {
-      const headers = {
-        ...((push.authorization ?? authorization) === undefined
-          ? {}
-          : { authorization: push.authorization ?? authorization ?? '' }),
-      };
+      const given = push.authorization ?? authorization;
+      const headers: Record<string, string> = given === undefined ? {} : { authorization: given };
       const config = Buffer.from('{"name":"chart"}');
       for (const blob of [config, archive]) {
         const begun = await call('POST', `/v2/${repository}/blobs/uploads/`, headers);

@@ -14,3 +14,13 @@ export { defaultSourceLimits, type SourceLimits } from './mirror.ts';
 export type { Snapshot, TreeFile } from './snapshot-reader.ts';
 export type { Decrypt } from './look.ts';
 export { createCharts, type Charts, type ChartsOptions } from './charts/charts.ts';
+export {
+  RemoteResolver,
+  type Remote,
+  type RemoteBase,
+  type RemoteChart,
+  type RemoteFile,
+  type ResolveContext,
+  type Resolved,
+  type ResolverOptions,
+} from './remote/resolve-references.ts';

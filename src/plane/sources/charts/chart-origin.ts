@@ -104,8 +104,8 @@ function shownOf(url: URL, isOci: boolean): string {
   return text.replace(/\/$/, '');
 }
 
-/** A pattern for a directory, `https://charts.example.com/**`, covers the directory itself. */
-function isAllowed(patterns: readonly string[], shown: string): boolean {
+/** Whether a list of patterns covers a URL. A pattern for a directory, `https://charts.example.com/**`, covers the directory itself. */
+export function isAllowed(patterns: readonly string[], shown: string): boolean {
   return patterns.some((pattern) => globMatches(pattern.replace(/\/$/, ''), shown) || globMatches(pattern, `${shown}/`));
 }
 
@@ -115,7 +115,7 @@ export function reasonOfFetch(error: unknown, shown: string, credential: string 
   const { code, message, details } = error;
   switch (code) {
     case 'FL_FETCH_ADDRESS':
-      return reasonOf('FL_SOURCE_URL', { url: shown, why: String(details['why'] ?? message) });
+      return reasonOf('FL_SOURCE_URL', { url: shown, why: typeof details['why'] === 'string' ? details['why'] : message });
     case 'FL_FETCH_SCHEME':
     case 'FL_FETCH_REDIRECT':
     case 'FL_FETCH_ENCODING':

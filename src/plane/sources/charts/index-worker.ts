@@ -41,7 +41,9 @@ try {
     if (!Array.isArray(versions)) return [chart, []];
     return [chart, versions.slice(0, maxVersions).flatMap((one) => entryOf(one) ?? [])];
   });
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a worker thread has no origin
   parentPort?.postMessage({ found });
 } catch (error) {
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a worker thread has no origin
   parentPort?.postMessage({ error: error instanceof Error ? error.message.split('\n')[0] : String(error) });
 }
