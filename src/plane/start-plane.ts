@@ -91,7 +91,7 @@ export interface PlaneOptions extends DatabaseOptions {
 
 /** Where a plane keeps itself. */
 export interface DatabaseOptions {
-  /** What the process writes beside its database is below: `keys/`, `sources/`, `admin.kubeconfig`; without a URL also `store/`. */
+  /** What the process writes beside its database is below: `keys/`, `sources/`, `fetched/`, `admin.kubeconfig`; without a URL also `store/`. */
   readonly dataDir: string;
   /** The same for every process of a plane. Default: `keys/` in `dataDir`. May be read-only once it is complete. */
   readonly keysDir?: string;
