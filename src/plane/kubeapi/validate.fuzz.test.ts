@@ -7,9 +7,11 @@ import { get, isArray, isObject, type Json, type JsonObject } from './json.ts';
 import { applyDefaults, pruneUnknown, structuralSchema } from './structural.ts';
 import { validateSchema } from './validate.ts';
 
-function textsOf(pattern: Json | undefined): fc.Arbitrary<Json> {
+function textsOf({ pattern, format }: JsonObject): fc.Arbitrary<Json> {
   const texts = ['x', '', '30s', 'https://a', 'a'.repeat(40), '2026-01-01T00:00:00Z', '/a'];
-  const matching = typeof pattern === 'string' ? texts.filter((text) => new RegExp(pattern, 'u').test(text)) : texts;
+  const fits = (text: string): boolean =>
+    (typeof pattern !== 'string' || new RegExp(pattern, 'u').test(text)) && (format !== 'date-time' || text.startsWith('2026-'));
+  const matching = texts.filter(fits);
   return fc.oneof({ weight: 60, arbitrary: fc.constantFrom(...matching) }, { weight: 1, arbitrary: fc.constantFrom(...texts) });
 }
 
@@ -25,7 +27,7 @@ function valuesOf(schema: JsonObject, depth = 0): fc.Arbitrary<Json> {
       );
     switch (schema['type']) {
       case 'string':
-        return textsOf(schema['pattern']);
+        return textsOf(schema);
       case 'integer':
         return fc.constantFrom(0, 1, -1, 200);
       case 'boolean':
