@@ -15,3 +15,4 @@ export * from './poll.ts';
 export * from './queue.ts';
 export * from './sensitive.ts';
 export * from './service.ts';
+export * from './token-buckets.ts';

@@ -56,7 +56,7 @@ import { diffViewOf } from './diff-view.ts';
 import { createDeliveries, deliveryAdmission, readFacts, ReleaseHeads, why } from './deliveries/index.ts';
 import { adminKubeconfig } from './kubeconfig.ts';
 import { createSelf } from './self/index.ts';
-import { createCharts, createSources } from './sources/index.ts';
+import { createCharts, createSources, hookRoutes } from './sources/index.ts';
 import { doorbells, FleetIndex, viewsRoutes } from './views/index.ts';
 
 /**
@@ -199,6 +199,16 @@ export async function startPlane(options: PlaneOptions): Promise<Plane> {
     });
     const openSnapshot: OpenSnapshot = (uid, commit, kind) =>
       kind === ChartRepository.kind ? charts.openSnapshot(uid, commit) : sources.openSnapshot(uid, commit);
+    for (const route of hookRoutes({
+      store,
+      decrypt: (credential) => decryptCredential(keys, credential),
+      clock,
+      log,
+      frozen,
+      requestLook: (key) => sources.requestLook(key),
+    })) {
+      apiHttp.route(route);
+    }
     const agents = await createAgents({ store, keys, clock, log, newUid, frozen }, roles.has('gateway') ? http : unserved);
     const releases = new ReleaseHeads();
     const index = new FleetIndex({ store, log });

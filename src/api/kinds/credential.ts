@@ -11,9 +11,9 @@ export const Credential = defineKind({
   description:
     "Secrets of a source. What is written as stringData is encrypted before it is stored, to a key that lives outside the database and bound to this object's namespace and name; it can never be read back.",
   spec: Type.Object({
-    type: Type.Enum(['basic', 'bearer', 'ssh', 'tls'], {
+    type: Type.Enum(['basic', 'bearer', 'ssh', 'tls', 'webhook'], {
       description:
-        'basic: username, password. bearer: token. ssh: identity (a private key without passphrase), knownHosts (lines of known_hosts). tls: ca alone. For a ChartRepository each but ssh may hold ca: certificates (PEM) trusted beside those of the system.',
+        'basic: username, password. bearer: token. ssh: identity (a private key without passphrase), knownHosts (lines of known_hosts). tls: ca alone. webhook: secret, at least 8 characters. For a ChartRepository each but ssh may hold ca: certificates (PEM) trusted beside those of the system.',
     }),
     stringData: Type.Optional(
       Type.Record(Type.String(), Type.String(), { description: 'Write only: secrets in clear, encrypted on the way in.' }),

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FairleadError } from '#base';
-import { Budgets, TokenBuckets } from './budgets.ts';
+import { FairleadError, TokenBuckets } from '#base';
+import { Budgets } from './budgets.ts';
 import { ContactBook } from './contact-book.ts';
 import { boundReason } from './event-lane.ts';
 import { ReplayCache } from './replay-cache.ts';

@@ -6,12 +6,12 @@
  * (`deliveries` does).
  */
 import { Cluster } from '#api';
-import type { Service } from '#base';
+import type { Budget, Service } from '#base';
 import type { Controller } from '#plane/engine';
 import type { Http } from '#plane/http';
 import { AgentDirectory } from './agent-directory.ts';
 import { AgentAuthentication } from './authenticator.ts';
-import { Budgets, type Budget, type Verb } from './budgets.ts';
+import { Budgets, type Verb } from './budgets.ts';
 import { ReleaseCache } from './compose-inputs.ts';
 import type { AgentsContext } from './context.ts';
 import { EventJanitor } from './event-janitor.ts';

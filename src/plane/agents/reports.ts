@@ -1,7 +1,6 @@
-import { FairleadError } from '#base';
+import { FairleadError, TokenBuckets } from '#base';
 import { Cluster, Delivery, deliveryName, Event, type AgentEvent, type ReportRequest, type ReportResponse } from '#api';
 import type { Expectation, Transaction, Write } from '#plane/store';
-import { TokenBuckets } from './budgets.ts';
 import { clusterKey, deliveriesTo, revisionOf } from './compose-inputs.ts';
 import type { AgentsContext } from './context.ts';
 import { boundReason, clusterEvent, countEvent, eventKey } from './event-lane.ts';

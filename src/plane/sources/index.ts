@@ -7,11 +7,14 @@
  * repository is ever executed, checked out or used as a path on this machine; a credential goes to the host it is for and
  * into no argument, file or message. A mirror is a cache and may be deleted at any time.
  *
+ * `/hooks` makes a look sooner and says nothing more.
+ *
  * It renders nothing, and knows Applications only by the references they name.
  */
 export { createSources, type Sources, type SourcesOptions } from './sources.ts';
 export { defaultSourceLimits, type SourceLimits } from './mirror.ts';
 export type { Snapshot, TreeFile } from './snapshot-reader.ts';
+export { hookRoutes, type HookOptions } from './hooks/hook-routes.ts';
 export type { Decrypt } from './look.ts';
 export { createCharts, type Charts, type ChartsOptions } from './charts/charts.ts';
 export {

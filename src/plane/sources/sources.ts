@@ -45,8 +45,8 @@ export interface SourcesOptions extends Partial<UrlPolicy> {
 
 export interface Sources {
   readonly controller: Controller;
-  /** `namespace/name` of a GitRepository: looks at it now (or once more, when a look is under way). Costs nothing if it does not exist. */
-  requestLook(key: string): void;
+  /** `namespace/name` of a GitRepository: looks at it now (or once more, when a look is under way). False if it is not followed here. */
+  requestLook(key: string): boolean;
   /** Reads one commit of a repository. `uid` is the GitRepository's. */
   openSnapshot(uid: string, commit: string): Snapshot;
   /** Fetches one more reference, for a person who asks what it would change; it is not followed. */
@@ -136,6 +136,8 @@ class SourcesController implements Sources {
         this.#wake = wake;
         const end = (): void => {
           this.#wake = () => undefined;
+          // Another process may follow them from now on; should it be this one again, it looks anew.
+          this.#memory.clear();
           for (const mirror of this.#mirrors.values()) mirror.objects.close();
         };
         signal.addEventListener('abort', end, { once: true });
@@ -144,10 +146,11 @@ class SourcesController implements Sources {
     };
   }
 
-  requestLook(key: string): void {
-    if (!this.#memory.has(key)) return;
+  requestLook(key: string): boolean {
+    if (!this.#memory.has(key)) return false;
     this.#requested.add(key);
     this.#wake(key);
+    return true;
   }
 
   openSnapshot(uid: string, commit: string): Snapshot {

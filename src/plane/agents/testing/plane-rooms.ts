@@ -1,7 +1,7 @@
 import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { newUid, rfc3339, sha256, silentLog, supervise, systemClock, waitFor, type Clock, type Log } from '#base';
+import { newUid, rfc3339, sha256, silentLog, supervise, systemClock, waitFor, type Budget, type Clock, type Log } from '#base';
 import {
   allKinds,
   API_VERSION,
@@ -23,7 +23,7 @@ import { openStore, type Store, type Transaction, type Write } from '#plane/stor
 import { createClusters, createEnroll } from '../../clusters/index.ts';
 import { createDeliveries } from '../../deliveries/index.ts';
 import { createAgents, type Agents } from '../index.ts';
-import type { Budget, Verb } from '../budgets.ts';
+import type { Verb } from '../budgets.ts';
 import { AgentClient, type AgentClientOptions } from './agent-client.ts';
 
 export interface PlaneRoomsOptions {
