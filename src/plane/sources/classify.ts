@@ -80,6 +80,11 @@ export function wordsOf(stderr: string): string {
   if (own.some((line) => /returned error: 30[12378]/.test(line))) {
     return 'it redirects to another address, which is not followed; if it is the right one, write it into spec.url';
   }
+  if (own.some((line) => /unadvertised object/.test(line)))
+    return 'it gives no commit by its id; name a branch or tag that leads to it';
+  if (own.some((line) => /shallow capabilities|does not support shallow/.test(line))) {
+    return "it speaks only Git's old protocol of plain files, which is not supported; serve the repository by git http-backend or a Git host";
+  }
   if (own.some((line) => /cannot run ssh/.test(line)))
     return 'the plane has no ssh program; install openssh-client where it runs';
   const telling =

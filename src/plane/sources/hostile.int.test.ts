@@ -32,7 +32,7 @@ test('a link, a submodule, a pointer or an unreadable name is one sentence that 
     [
       'h9',
       { 'app/big.yaml': 'version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 1\n' },
-      /big\.yaml is a Git LFS pointer/,
+      /^app\/big\.yaml is a Git LFS pointer/,
     ],
     ['h5a', { 'app/new\nline.yaml': 'a: 1' }, /app\/new\\u000aline\.yaml is a file whose name holds control/],
     ['h5b', { 'app/\u202etxt.yaml': 'a: 1' }, /name holds control characters/],

@@ -44,6 +44,8 @@ export class SnapshotReader implements Snapshot {
   readonly #objects: ObjectReader;
   readonly #limits: SourceLimits;
   readonly #shown: string;
+  /** Under which path a file was listed: messages name it from the root of the repository. */
+  readonly #directories = new WeakMap<object, string>();
 
   /** `shown`: what messages call the repository. */
   constructor(objects: ObjectReader, commit: string, shown: string, limits: SourceLimits) {
@@ -73,7 +75,9 @@ export class SnapshotReader implements Snapshot {
         throw sourceError('FL_SOURCE_LIMIT', { url: this.#shown, what, value: info.bytes, limit: limits.fileBytes });
       }
       total += info.bytes;
-      files.push({ path: name, oid: entry.oid, bytes: info.bytes, isExecutable: entry.mode === '100755' });
+      const file = { path: name, oid: entry.oid, bytes: info.bytes, isExecutable: entry.mode === '100755' };
+      this.#directories.set(file, normal);
+      files.push(file);
     }
     if (total > limits.pathBytes) {
       const what = `all files under ${quoted(normal === '' ? '.' : normal)}, in bytes,`;
@@ -90,7 +94,9 @@ export class SnapshotReader implements Snapshot {
       oids.map((oid, index) => {
         const content = contents[index] ?? Buffer.alloc(0);
         if (isLfsPointer(content)) {
-          throw sourceError('FL_SOURCE_FILE', { file: quoted(byOid.get(oid)?.path ?? oid), what: 'a Git LFS pointer' });
+          const file = byOid.get(oid);
+          const name = file === undefined ? oid : inside(this.#directories.get(file) ?? '', file.path);
+          throw sourceError('FL_SOURCE_FILE', { file: quoted(name), what: 'a Git LFS pointer' });
         }
         return [oid, content];
       }),

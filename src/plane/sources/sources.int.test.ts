@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdir } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Sensitive, silentLog, systemClock, waitFor } from '#base';
@@ -279,4 +279,25 @@ test('a name is resolved once, by the plane, and what it may not connect to is n
   await p.put(GitRepository, 'fleet', at('nowhere.example.com'));
   assert.match(conditionOf(await p.until('FL_SOURCE_UNREACHABLE'), 'Ready')?.message ?? '', /its name is not known/);
   assert.ok(asked.includes('nowhere.example.com'));
+});
+
+test('a commit that was delivered comes back by its id, when the mirror is lost and the branch was rewritten', async () => {
+  await using p = await plane();
+  await p.h.server.createRepo('fleet');
+  const delivered = await p.h.server.commit('fleet', { 'app/a.yaml': 'a: 1' }, 'delivered');
+  await p.put(Project, 'default', { sources: ['**'] });
+  await p.put(GitRepository, 'fleet', { url: p.h.server.repoUrl('fleet'), interval: '1h' });
+  const { metadata } = await p.until('FL_SOURCE_READY');
+  const forced = await p.h.server.commit('fleet', { b: '2' }, 'rewritten', { parent: 'none' });
+  p.sources.requestLook('default/fleet');
+  await waitFor('the new commit', async () => (await p.repository()).status?.snapshot?.commit === forced, { timeoutMs: 10_000 });
+  const read = async (): Promise<number> => (await p.sources.openSnapshot(metadata.uid, delivered).list('app')).length;
+  assert.equal(await read(), 1, 'the mirror still holds it');
+  // As when the plane moves to another machine.
+  for (const entry of await readdir(join(p.h.dir, 'sources', `${metadata.uid}.git`))) {
+    await rm(join(p.h.dir, 'sources', `${metadata.uid}.git`, entry), { recursive: true });
+  }
+  await waitFor('the delivered commit', () => read().catch(() => false), { timeoutMs: 15_000 });
+  assert.equal((await p.repository()).status?.snapshot?.commit, forced, 'nobody follows it');
+  assert.equal((await p.repository()).status?.refs, undefined);
 });

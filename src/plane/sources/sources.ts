@@ -13,12 +13,12 @@ import {
   Project,
   reasonOf,
   RECONCILE_ANNOTATION,
-  Release,
   suspended,
   type GitReference,
 } from '#api';
 import { wakeOn, type Controller, type Reader, type ReconcileContext, type ReconcileResult } from '#plane/engine';
-import type { ListQuery, ListResult, Store } from '#plane/store';
+import type { Store } from '#plane/store';
+import { deliveredCommits } from './delivered-commits.ts';
 import { Git } from './git.ts';
 import { intervalOf, look, type Decrypt, type Egress, type Finding } from './look.ts';
 import { defaultSourceLimits, Mirror, type SourceLimits } from './mirror.ts';
@@ -68,6 +68,8 @@ interface Memory {
 }
 
 const maxReferences = 100;
+/** Commits that somebody wanted to read and the mirror no longer holds, of one repository. */
+const maxMissing = 20;
 
 /** Follows every GitRepository. Errors: `FL_SOURCE_GIT` when git does not work at all. */
 export async function createSources(options: SourcesOptions): Promise<Sources> {
@@ -97,6 +99,8 @@ class SourcesController implements Sources {
   readonly #mirrors = new Map<string, Mirror>();
   readonly #requested = new Set<string>();
   readonly #readers = new Map<string, Snapshot>();
+  /** By uid of a repository. */
+  readonly #missing = new Map<string, Set<string>>();
   #wake: (key: string) => void = () => undefined;
 
   constructor(options: SourcesOptions, root: string, policy: UrlPolicy, git: Git, verifier: Verifier) {
@@ -181,13 +185,15 @@ class SourcesController implements Sources {
     return must(finding, 'a look at one reference finds one thing');
   }
 
-  /** A commit that is gone from the mirror is fetched by the next look, which is now. */
+  /** A commit that is gone from the mirror is fetched by the next look, which is now; by its id, should no ref lead to it. */
   #watched(reader: Snapshot, uid: string): Snapshot {
     const watch = async <T>(answer: Promise<T>): Promise<T> => {
       try {
         return await answer;
       } catch (error) {
         if (error instanceof FairleadError && error.code === 'FL_SOURCE_GONE') {
+          const missing = this.#missing.get(uid) ?? new Set();
+          if (missing.size < maxMissing) this.#missing.set(uid, missing.add(reader.commit));
           for (const [key, memory] of this.#memory) if (memory.uid === uid) this.requestLook(key);
         }
         throw error;
@@ -249,7 +255,9 @@ class SourcesController implements Sources {
     const startedAt = clock.monotonic();
     // Before the look: a request that comes meanwhile asks for another one.
     this.#requested.delete(key);
-    const findings = await look(repository, references, this.#mirrorOf(repository.metadata.uid), {
+    const missing = [...(this.#missing.get(repository.metadata.uid) ?? [])].map((commit) => ({ commit }));
+    this.#missing.delete(repository.metadata.uid);
+    const all = await look(repository, [...references, ...missing], this.#mirrorOf(repository.metadata.uid), {
       ...context,
       log: this.#options.log,
       policy: this.#policy,
@@ -257,6 +265,7 @@ class SourcesController implements Sources {
       verifier: this.#verifier,
       egress: this.#options.egress,
     });
+    const findings = all.slice(0, references.length);
     const interval = intervalOf(repository);
     const isUnreachable = findings.some((finding) => 'reason' in finding && finding.reason.code === 'FL_SOURCE_UNREACHABLE');
     const failures = isUnreachable ? (this.#memory.get(key)?.failures ?? 0) + 1 : 0;
@@ -315,7 +324,7 @@ class SourcesController implements Sources {
     ]);
   }
 
-  /** Keeps the commits that Releases and Snapshots name; the rest goes when the mirror is packed. */
+  /** Keeps the commits that Snapshots name and that were delivered; the rest goes when the mirror is packed. */
   async #tidy(
     repository: GitRepository,
     references: readonly (GitReference | undefined)[],
@@ -330,13 +339,7 @@ class SourcesController implements Sources {
       if (held !== undefined) keep.add(held.commit);
     }
     for (const reference of references) if (reference?.commit !== undefined) keep.add(reference.commit);
-    let after: ListQuery = { namespace: repository.metadata.namespace ?? '' };
-    for (;;) {
-      const page: ListResult<Release> = await read.list(Release, after);
-      for (const { spec } of page.items) if (spec.source.name === repository.metadata.name) keep.add(spec.source.commit);
-      if (page.next === undefined) break;
-      after = { ...after, after: page.next };
-    }
+    for (const commit of await deliveredCommits(repository, read)) keep.add(commit);
     await mirror.tidy(keep, signal).catch((error: unknown) => {
       this.#options.log.warn(
         { repository: repository.metadata.name, error },
@@ -352,6 +355,7 @@ class SourcesController implements Sources {
     this.#memory.delete(key);
     await this.#mirrorOf(memory.uid).remove();
     this.#mirrors.delete(memory.uid);
+    this.#missing.delete(memory.uid);
   }
 
   #mirrorOf(uid: string): Mirror {

@@ -1,0 +1,43 @@
+import { Delivery, Release, type GitRepository, type Kind, type PlaneObject } from '#api';
+import type { Reader } from '#plane/engine';
+import type { ListQuery, ListResult } from '#plane/store';
+
+/** Releases of one Application whose commits stay readable, beside those that a cluster should hold. */
+export const keptReleases = 50;
+
+/**
+ * Commits of a repository that Releases were made from: of each Application the newest `keptReleases`, and every one that a
+ * Delivery wants. They stay in the mirror whatever is pushed, so that what was delivered can be shown and compared after a
+ * force-push; older ones go when the mirror is packed.
+ */
+export async function deliveredCommits(repository: GitRepository, read: Pick<Reader, 'list'>): Promise<ReadonlySet<string>> {
+  const namespace = repository.metadata.namespace ?? '';
+  const wanted = new Set<string>();
+  for await (const { spec } of pages(read, Delivery, namespace)) {
+    if (spec.wanted !== undefined) wanted.add(spec.wanted.release);
+  }
+  const byApplication = new Map<string, { readonly number: number; readonly commit: string }[]>();
+  const kept = new Set<string>();
+  for await (const { metadata, spec } of pages(read, Release, namespace)) {
+    if (spec.source.name !== repository.metadata.name) continue;
+    if (wanted.has(metadata.name)) kept.add(spec.source.commit);
+    const releases = byApplication.get(spec.application) ?? [];
+    releases.push({ number: spec.number, commit: spec.source.commit });
+    byApplication.set(spec.application, releases);
+  }
+  for (const releases of byApplication.values()) {
+    releases.sort((a, b) => b.number - a.number);
+    for (const { commit } of releases.slice(0, keptReleases)) kept.add(commit);
+  }
+  return kept;
+}
+
+async function* pages<S, T>(read: Pick<Reader, 'list'>, kind: Kind<S, T>, namespace: string): AsyncGenerator<PlaneObject<S, T>> {
+  let query: ListQuery = { namespace };
+  for (;;) {
+    const page: ListResult<PlaneObject<S, T>> = await read.list(kind, query);
+    yield* page.items;
+    if (page.next === undefined) return;
+    query = { ...query, after: page.next };
+  }
+}
