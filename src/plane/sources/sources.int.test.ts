@@ -301,3 +301,38 @@ test('a commit that was delivered comes back by its id, when the mirror is lost 
   assert.equal((await p.repository()).status?.snapshot?.commit, forced, 'nobody follows it');
   assert.equal((await p.repository()).status?.refs, undefined);
 });
+
+test('a monorepo: one fetch for everybody who follows it, and only what changed comes and is read', async (t) => {
+  await using p = await plane();
+  await p.h.server.createRepo('fleet');
+  const files = Object.fromEntries(
+    Array.from({ length: 3_000 }, (_, i) => [`apps/a${i % 60}/${i}.yaml`, `n: ${i}\n${'x'.repeat(i % 700)}\n`]),
+  );
+  await p.h.server.commit('fleet', files, 'everything');
+  await p.put(Project, 'default', { sources: ['**'] });
+  const sourceRef = { kind: 'GitRepository' as const, name: 'fleet' };
+  for (let i = 0; i < 60; i += 1) await p.put(Application, `a${i}`, { source: { sourceRef, path: `apps/a${i}` } });
+  await p.put(GitRepository, 'fleet', { url: p.h.server.repoUrl('fleet'), interval: '1h' });
+  const first = await p.until('FL_SOURCE_READY');
+  await p.idle();
+  const trees = (commit: string): Promise<readonly string[]> => {
+    const snapshot = p.sources.openSnapshot(first.metadata.uid, commit);
+    return Promise.all(Array.from({ length: 60 }, (_, i) => snapshot.treeHash(`apps/a${i}`)));
+  };
+  const before = await trees(first.status?.snapshot?.commit ?? '');
+  const counted = p.h.server.counters();
+  const second = await p.h.server.commit('fleet', { 'apps/a7/7.yaml': 'n: changed\n' }, 'one file');
+  p.sources.requestLook('default/fleet');
+  await waitFor('the new commit', async () => (await p.repository()).status?.snapshot?.commit === second, { timeoutMs: 15_000 });
+  await p.idle();
+  const now = p.h.server.counters();
+  t.diagnostic(`one of 3,000 files changed: ${now.bytes - counted.bytes} bytes`);
+  assert.equal(now.infoRefs - counted.infoRefs, 1, 'one look for sixty Applications');
+  assert.ok(now.bytes - counted.bytes < 10_000, 'neither the files nor the trees that stayed');
+  const after = await trees(second);
+  assert.deepEqual(
+    after.flatMap((tree, i) => (tree === before[i] ? [] : [i])),
+    [7],
+    'what an Application compares before it reads anything',
+  );
+});
