@@ -187,6 +187,12 @@ export const reasons = {
     says: '{file}:{line}: {variable} is not known for cluster {cluster}',
     next: 'add it to the cluster, or correct the name; clusters keep the last release',
   },
+  FL_RENDER_REMOTE: {
+    area: 'render',
+    actor: 'application owner',
+    says: '{file}:{line}: needs {what}, which is not in the repository',
+    next: 'commit it (helm dependency build, a copy of the base); clusters keep the last release',
+  },
   FL_RENDER_TIMEOUT: {
     area: 'render',
     actor: 'application owner',

@@ -7,7 +7,7 @@ import type { ReadSet } from './types.ts';
 const files = { 'a.yaml': 'a: 1', 'sub/b.yaml': 'b: 1', 'README.md': 'hello' };
 const readSet: ReadSet = {
   files: ['a.yaml', 'sub/b.yaml'],
-  listed: [{ suffixes: ['.yaml', '.yml', '.json'], names: ['Kustomization'], recurse: true }],
+  listed: [{ directory: '.', suffixes: ['.yaml', '.yml', '.json'], names: ['Kustomization'], recurse: true }],
   variables: ['cluster.labels.env'],
   randomness: false,
   clock: false,
@@ -67,7 +67,11 @@ test('seed, time and recipients count where they had an influence', () => {
 });
 
 test('a directory that is not walked does not count', () => {
-  const flat: ReadSet = { ...readSet, files: ['a.yaml'], listed: [{ suffixes: ['.yaml'], names: [], recurse: false }] };
+  const flat: ReadSet = {
+    ...readSet,
+    files: ['a.yaml'],
+    listed: [{ directory: '.', suffixes: ['.yaml'], names: [], recurse: false }],
+  };
   assert.equal(
     cacheKey(requestOf({ ...files, 'deep/x.yaml': '' }, { recurse: false }), flat, 'v1'),
     cacheKey(requestOf(files, { recurse: false }), flat, 'v1'),

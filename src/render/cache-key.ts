@@ -1,6 +1,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import { sha256 } from '#base';
-import type { Listing, ReadSet, RenderRequest } from './types.ts';
+import { covers } from './listing.ts';
+import type { ReadSet, RenderRequest } from './types.ts';
 import { variableValue } from './variables.ts';
 
 /**
@@ -16,7 +17,7 @@ export function cacheKey(request: RenderRequest, readSet: ReadSet, rendererVersi
   add(hash, 'fairlead render cache key 1', rendererVersion, optionsOf(request));
   const names = [...request.files.keys()].sort();
   for (const listing of readSet.listed) {
-    add(hash, 'listing', JSON.stringify([listing.suffixes, listing.names, listing.recurse]));
+    add(hash, 'listing', JSON.stringify([listing.directory, listing.suffixes, listing.names, listing.recurse]));
     for (const name of names) if (covers(listing, name)) add(hash, name);
   }
   for (const file of [...new Set(readSet.files)].sort()) {
@@ -41,6 +42,7 @@ export function contentKey(request: RenderRequest): string {
   const hash = createHash('sha256');
   add(hash, 'fairlead render content key 1', request.project, request.application, optionsOf(request));
   add(hash, request.cluster.name, ...pairs(request.cluster.labels), 'facts', ...pairs(request.cluster.facts));
+  add(hash, 'capabilities', JSON.stringify(request.cluster.capabilities ?? null));
   for (const file of [...request.files.keys()].sort()) add(hash, file, sha256(request.files.get(file) ?? ''));
   return `sha256:${hash.digest('hex')}`;
 }
@@ -48,7 +50,17 @@ export function contentKey(request: RenderRequest): string {
 function optionsOf(request: RenderRequest): string {
   const { render } = request;
   const sensitive = (request.sensitiveKinds ?? []).map((kind) => `${kind.group}/${kind.kind}`).sort();
-  return JSON.stringify([render.engine, render.recurse, render.substitute, request.defaultNamespace ?? null, sensitive]);
+  return JSON.stringify([
+    render.engine,
+    render.recurse,
+    render.substitute,
+    render.helm ?? null,
+    render.kustomize ?? null,
+    request.path ?? '.',
+    request.fetched ?? [],
+    request.defaultNamespace ?? null,
+    sensitive,
+  ]);
 }
 
 function recipientsOf(request: RenderRequest): string[] {
@@ -60,14 +72,6 @@ function pairs(record: Readonly<Record<string, string>>): string[] {
   return Object.entries(record)
     .map(([key, value]) => JSON.stringify([key, value]))
     .sort();
-}
-
-/** The same question as `listing.covers` in wasm/engine.go. */
-function covers(listing: Listing, path: string): boolean {
-  const slash = path.lastIndexOf('/');
-  if (slash >= 0 && !listing.recurse) return false;
-  const base = path.slice(slash + 1);
-  return listing.names.includes(base) || listing.suffixes.some((suffix) => base.length > suffix.length && base.endsWith(suffix));
 }
 
 function add(hash: Hash, ...parts: readonly string[]): void {

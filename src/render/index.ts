@@ -13,6 +13,7 @@
 export * from './build.ts';
 export * from './cache-key.ts';
 export * from './limits.ts';
+export { covers } from './listing.ts';
 export { createRenderer, type Renderer, type RendererOptions } from './renderer.ts';
 export * from './types.ts';
-export { expandVariables, type Expansion } from './variables.ts';
+export { expandVariables, variableValue, type Expansion } from './variables.ts';

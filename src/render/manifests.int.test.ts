@@ -95,7 +95,7 @@ test('files: by suffix, sorted by path, below only when recursing; empty documen
   assert.ok(result.ok);
   assert.deepEqual(result.readSet, {
     files: ['a/z.yml', 'b.yaml', 'list.json'],
-    listed: [{ suffixes: ['.yaml', '.yml', '.json'], names: ['Kustomization'], recurse: true }],
+    listed: [{ directory: '.', suffixes: ['.yaml', '.yml', '.json'], names: ['Kustomization'], recurse: true }],
     variables: [],
     randomness: false,
     clock: false,
@@ -240,15 +240,15 @@ test('status and creationTimestamp: null are dropped', async () => {
   assert.equal(body, '{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"x","namespace":"shop"},"spec":{}}');
 });
 
-test('a directory for another engine is refused by name', async () => {
+test('a directory for another engine is refused where plain manifests are asked for', async () => {
   for (const [file, says] of [
-    ['overlay/kustomization.yaml', 'Kustomize'],
-    ['Kustomization', 'Kustomize'],
-    ['Chart.yaml', 'Helm'],
+    ['overlay/kustomization.yaml', 'Kustomize, and the application reads plain manifests; point an application at overlay'],
+    ['Kustomization', 'Kustomize, and .* leave render.manifests out'],
+    ['Chart.yaml', 'Helm, and .* leave render.manifests out'],
   ] as const) {
     const [error] = errorsOf(await render({ 'a.yaml': configMap('x'), [file]: 'apiVersion: v1' }));
     assert.deepEqual([error?.code, error?.file], ['FL_RENDER_ENGINE', file]);
-    assert.match(error?.message ?? '', new RegExp(`is for ${says}, which is not available yet`));
+    assert.match(error?.message ?? '', new RegExp(`is for ${says}`));
   }
 });
 

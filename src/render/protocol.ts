@@ -1,4 +1,17 @@
-import type { GroupKind, Listing, ObjectId, Recipient, RenderCluster, RenderError, Scope, Stage } from './types.ts';
+import type {
+  FetchedEntry,
+  GroupKind,
+  HelmOptions,
+  HookFacts,
+  KustomizeOptions,
+  Listing,
+  ObjectId,
+  Recipient,
+  RenderCluster,
+  RenderError,
+  Scope,
+  Stage,
+} from './types.ts';
 
 /** Plane → child. The body is the bytes of the files, one after another. */
 export interface ChildRequest {
@@ -15,6 +28,12 @@ export interface ChildRequest {
 /** Child → module; `request` in wasm/render.go. */
 export interface ModuleRequest {
   readonly engine: string;
+  readonly path: string;
+  readonly helm?: HelmOptions;
+  readonly kustomize?: KustomizeOptions;
+  readonly remotes: readonly FetchedEntry[];
+  /** Whether the answer holds what the engine itself prints; for comparing it with the real program. */
+  readonly raw?: boolean;
   readonly recurse: boolean;
   readonly substitute: boolean;
   readonly cluster: RenderCluster;
@@ -33,6 +52,9 @@ export interface ModuleObject {
   readonly sensitive: boolean;
   readonly bodyBytes: number;
   readonly redactedBytes: number;
+  readonly keep?: boolean;
+  readonly createOnly?: boolean;
+  readonly hook?: HookFacts;
 }
 
 /** Module → child; `result` in wasm/render.go. */
@@ -40,6 +62,9 @@ export interface ModuleResult {
   readonly errors: readonly RenderError[];
   readonly objects: readonly ModuleObject[];
   readonly readSet: ModuleReadSet;
+  readonly engine: 'manifests' | 'kustomize' | 'helm';
+  readonly notes: string;
+  readonly raw?: string;
 }
 
 export interface ModuleReadSet {
@@ -65,6 +90,8 @@ export type ChildAnswer =
       readonly errors: readonly RenderError[];
       readonly objects: readonly ChildObject[];
       readonly readSet: ModuleReadSet;
+      readonly engine: ModuleResult['engine'];
+      readonly notes: string;
       readonly randomness: boolean;
       readonly renderMs: number;
       readonly sealMs: number;

@@ -10,6 +10,7 @@ import type {
   Recipient,
   RenderedObject,
   RenderError,
+  RenderedHook,
   RenderErrorCode,
   RenderRequest,
   RenderResult,
@@ -87,13 +88,19 @@ function childRequest(
   files: readonly Uint8Array[],
   limits: RenderLimits,
 ): Omit<ChildRequest, 'id'> {
-  const { cluster, render } = request;
+  const { render } = request;
+  const { name, labels, facts, capabilities } = request.cluster;
+  const cluster = { name, labels, facts, ...(capabilities === undefined ? {} : { capabilities }) };
   return {
     module: {
       engine: render.engine,
+      path: request.path ?? '.',
+      ...(render.helm === undefined ? {} : { helm: render.helm }),
+      ...(render.kustomize === undefined ? {} : { kustomize: render.kustomize }),
+      remotes: request.fetched ?? [],
       recurse: render.recurse,
       substitute: render.substitute,
-      cluster: { name: cluster.name, labels: cluster.labels, facts: cluster.facts },
+      cluster,
       defaultNamespace: request.defaultNamespace ?? '',
       sensitiveKinds: (request.sensitiveKinds ?? []).map(({ group, kind }) => ({ group, kind })),
       hasRecipients: request.recipients.length > 0,
@@ -195,24 +202,33 @@ function resultOfAnswer(answer: ChildAnswer, body: Buffer, recipients: readonly 
   if (answer.kind === 'ready') return failed(version, [broken('answered out of turn')]);
   const readSet = { ...answer.readSet, randomness: answer.randomness };
   if (answer.errors.length > 0) return { ...failed(version, answer.errors), readSet };
-  const objects = unpack(answer.objects, body, recipients);
-  if (objects === undefined) return failed(version, [broken('gave lengths that do not add up')]);
+  const unpacked = unpack(answer.objects, body, recipients);
+  if (unpacked === undefined) return failed(version, [broken('gave lengths that do not add up')]);
   const timings = { queuedMs, renderMs: answer.renderMs, sealMs: answer.sealMs, totalMs };
-  return { ok: true, objects, readSet, rendererVersion: version, timings };
+  const { engine, notes } = answer;
+  const objects = unpacked.filter((object) => !isHook(object));
+  return { ok: true, objects, hooks: unpacked.filter(isHook), engine, notes, readSet, rendererVersion: version, timings };
+}
+
+function isHook(object: RenderedObject | RenderedHook): object is RenderedHook {
+  return 'hook' in object;
 }
 
 /** Cuts the body into the objects' bytes; undefined when the lengths do not fit. */
-function unpack(objects: readonly ChildObject[], body: Buffer, recipients: readonly Recipient[]): RenderedObject[] | undefined {
+function unpack(
+  objects: readonly ChildObject[],
+  body: Buffer,
+  recipients: readonly Recipient[],
+): (RenderedObject | RenderedHook)[] | undefined {
   let at = 0;
   const cut = (bytes: number): Buffer => {
     const piece = body.subarray(at, at + bytes);
     at += bytes;
     return piece;
   };
-  const out: RenderedObject[] = [];
+  const out: (RenderedObject | RenderedHook)[] = [];
   for (const object of objects) {
-    const { id, scope, stage, wave, source } = object;
-    const facts = { id, scope, stage, wave, source };
+    const { bytes: _bytes, sealed: _sealed, sensitive: _sensitive, ...facts } = object;
     const first = cut(object.bytes);
     if (!object.sensitive) {
       out.push({ ...facts, sensitive: false, body: first });

@@ -1,5 +1,5 @@
 import { buildRenderer } from './build.ts';
-import type { Recipient, RenderedObject, RenderError, RenderRequest, RenderResult } from './types.ts';
+import type { Recipient, RenderedObject, RenderError, RenderOptions, RenderRequest, RenderResult } from './types.ts';
 
 /** For tests: the built module's path, built at most once per process. */
 export function builtModule(): Promise<string> {
@@ -15,16 +15,17 @@ export const someRecipient: Recipient = {
   equalityKey: 'ab'.repeat(32),
 };
 
-type Overrides = Partial<Omit<RenderRequest, 'files' | 'render'>> & { readonly recurse?: boolean; readonly substitute?: boolean };
+type Overrides = Partial<Omit<RenderRequest, 'files' | 'render'>> & Partial<RenderOptions>;
 
 export function requestOf(files: Readonly<Record<string, string | Uint8Array>>, overrides: Overrides = {}): RenderRequest {
-  const { recurse = true, substitute = false, ...rest } = overrides;
+  const { engine = 'manifests', recurse = true, substitute = false, helm, kustomize, ...rest } = overrides;
+  const options = { ...(helm === undefined ? {} : { helm }), ...(kustomize === undefined ? {} : { kustomize }) };
   return {
     project: 'shop',
     application: 'web',
     cluster: { name: 'edge-1', labels: { env: 'prod', 'topology.kubernetes.io/region': 'eu-1' }, facts: { version: 'v1.36.3' } },
     files: new Map(Object.entries(files).map(([path, content]) => [path, Buffer.from(content)])),
-    render: { engine: 'manifests', recurse, substitute },
+    render: { engine, recurse, substitute, ...options },
     commitTimeMs: Date.UTC(2026, 0, 1),
     seed: '11'.repeat(32),
     recipients: [someRecipient],

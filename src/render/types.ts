@@ -3,6 +3,15 @@ export interface RenderCluster {
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly facts: Readonly<Record<string, string>>;
+  /** What a chart may ask of the cluster. Absent: what Helm assumes of a cluster that it does not know. */
+  readonly capabilities?: ClusterCapabilities;
+}
+
+export interface ClusterCapabilities {
+  /** `v1.36.3` */
+  readonly kubeVersion: string;
+  /** `apps/v1` and `apps/v1/Deployment`. Empty: not known. */
+  readonly apis: readonly string[];
 }
 
 /** Who may read the secrets of a render: each Secret is sealed once for every recipient. */
@@ -14,16 +23,46 @@ export interface Recipient {
   readonly equalityKey: string;
 }
 
-export interface ManifestsOptions {
-  readonly engine: 'manifests';
-  /** Whether directories below count. */
-  readonly recurse: boolean;
-  /** Whether `${cluster.…}` is substituted inside manifests. */
-  readonly substitute: boolean;
+export interface HelmOptions {
+  readonly releaseName: string;
+  /** Paths in the file set, in the order in which they are merged over the chart's values. */
+  readonly valueFiles: readonly string[];
+  /** Whether a value file that is not there is left out, and no error. */
+  readonly ignoreMissingValueFiles: boolean;
+  /** Merged last. Variables in its strings are replaced. */
+  readonly values: Readonly<Record<string, unknown>>;
+  /** Of the chart's crds/. */
+  readonly crds: 'Skip' | 'Create' | 'CreateReplace';
 }
 
-/** One variant per engine. */
-export type RenderOptions = ManifestsOptions;
+/** Added around the kustomization, as another overlay would. */
+export interface KustomizeOptions {
+  readonly namePrefix?: string;
+  readonly nameSuffix?: string;
+  readonly namespace?: string;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly images?: readonly unknown[];
+  /** Directories, relative to the path. */
+  readonly components?: readonly string[];
+  readonly patches?: readonly unknown[];
+}
+
+export interface RenderOptions {
+  /** `auto`: Chart.yaml in the path → helm, a kustomization → kustomize, anything else → manifests. */
+  readonly engine: 'auto' | 'manifests' | 'kustomize' | 'helm';
+  /** Of manifests: whether directories below count. */
+  readonly recurse: boolean;
+  /** Whether `${cluster.…}` is substituted inside the objects. */
+  readonly substitute: boolean;
+  readonly helm?: HelmOptions;
+  readonly kustomize?: KustomizeOptions;
+}
+
+/** Something that was fetched before: an entry as a kustomization writes it, and the directory of the file set that holds it. */
+export interface FetchedEntry {
+  readonly entry: string;
+  readonly directory: string;
+}
 
 export interface GroupKind {
   readonly group: string;
@@ -34,8 +73,11 @@ export interface RenderRequest {
   readonly project: string;
   readonly application: string;
   readonly cluster: RenderCluster;
-  /** Relative path with `/` → bytes, already read from Git; links resolved or left out by the reader. */
+  /** Path in the repository with `/` → bytes, already read from Git; links resolved or left out by the reader. */
   readonly files: ReadonlyMap<string, Uint8Array>;
+  /** The application's directory among the files; absent: their root. Engines may read files outside of it. */
+  readonly path?: string;
+  readonly fetched?: readonly FetchedEntry[];
   readonly render: RenderOptions;
   /** For namespaced objects that name no namespace. */
   readonly defaultNamespace?: string;
@@ -69,7 +111,20 @@ interface ObjectFacts {
   /** Annotation `fairlead.dev/wave`, from -1000 to 1000. */
   readonly wave: number;
   readonly source: { readonly file: string; readonly line: number };
+  /** Never to be deleted (`helm.sh/resource-policy: keep`). */
+  readonly keep?: boolean;
+  /** To be made where it is missing and then left alone. */
+  readonly createOnly?: boolean;
 }
+
+export interface HookFacts {
+  readonly events: readonly HookEvent[];
+  readonly weight: number;
+  readonly deletePolicies: readonly HookDeletePolicy[];
+  readonly timeoutSeconds: number;
+}
+export type HookEvent = 'pre-install' | 'post-install' | 'pre-upgrade' | 'post-upgrade' | 'pre-delete' | 'post-delete';
+export type HookDeletePolicy = 'before-hook-creation' | 'hook-succeeded' | 'hook-failed';
 
 export interface ClearObject extends ObjectFacts {
   readonly sensitive: false;
@@ -93,9 +148,14 @@ export interface SealedBody {
 }
 
 export type RenderedObject = ClearObject | SealedObject;
+/** Runs once per (release, event) instead of being held. */
+export type RenderedHook = RenderedObject & { readonly hook: HookFacts };
 
 /** Which names an engine looked for: a new file of such a name changes the render. */
 export interface Listing {
+  /** `.` is the root of the files. */
+  readonly directory: string;
+  /** `''` is every name. */
   readonly suffixes: readonly string[];
   readonly names: readonly string[];
   readonly recurse: boolean;
@@ -105,7 +165,10 @@ export interface Listing {
 export interface ReadSet {
   readonly files: readonly string[];
   readonly listed: readonly Listing[];
-  /** `cluster.name`, `cluster.labels.<key>`, `cluster.facts.<key>`, sorted. */
+  /**
+   * `cluster.name`, `cluster.labels.<key>`, `cluster.facts.<key>`; of capabilities `capabilities.kubeVersion`,
+   * `capabilities.apis` (all of them) and `capabilities.apis.<version>` (whether there is that one). Sorted.
+   */
   readonly variables: readonly string[];
   /** Whether the seed had an influence. */
   readonly randomness: boolean;
@@ -161,6 +224,11 @@ export type RenderResult =
       readonly ok: true;
       /** In the order of application: stage, wave, group, kind, namespace, name. */
       readonly objects: readonly RenderedObject[];
+      /** In the order of weight, then name. */
+      readonly hooks: readonly RenderedHook[];
+      readonly engine: 'manifests' | 'kustomize' | 'helm';
+      /** A chart's NOTES.txt, or ''. */
+      readonly notes: string;
       readonly readSet: ReadSet;
       readonly rendererVersion: string;
       readonly timings: RenderTimings;

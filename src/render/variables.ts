@@ -61,8 +61,18 @@ function valueOf(name: string, cluster: RenderCluster, allowFacts: boolean): str
 
 /** The value that a variable name has on a cluster, without an opinion on where it may be used. */
 export function variableValue(name: string, cluster: RenderCluster): string | undefined {
+  const capability = afterPrefix(name, 'capabilities.');
+  if (capability !== undefined) return capabilityValue(capability, cluster);
   const found = valueOf(name, cluster, true);
   return typeof found === 'string' ? found : undefined;
+}
+
+function capabilityValue(name: string, { capabilities }: RenderCluster): string | undefined {
+  if (capabilities === undefined) return undefined;
+  if (name === 'kubeVersion') return capabilities.kubeVersion;
+  if (name === 'apis') return JSON.stringify(capabilities.apis.toSorted());
+  const api = afterPrefix(name, 'apis.');
+  return api === undefined ? undefined : String(capabilities.apis.includes(api));
 }
 
 function afterPrefix(name: string, start: string): string | undefined {

@@ -3,7 +3,7 @@ import { FairleadError } from '#base';
 
 /**
  * The host of the renderer module: the few `wasi_snapshot_preview1` functions that a Go program links, and nothing
- * behind them. No file, no socket, no environment, no argument. The clock stands at a given time, sleeping takes no
+ * behind them. No file, no socket, no environment, no argument but a name. The clock stands at a given time, sleeping takes no
  * time, random bytes are a function of a seed.
  * Source: https://github.com/WebAssembly/WASI/blob/main/legacy/preview1/docs.md
  */
@@ -42,6 +42,7 @@ const EBADF = 8;
 const EINVAL = 28;
 const ENOSYS = 52;
 const writtenCap = 8_192;
+const programName = Buffer.from('render\0');
 
 export function createWasiHost(module: WebAssembly.Module, options: WasiOptions): WasiHost {
   let memory: WebAssembly.Memory | undefined;
@@ -65,16 +66,29 @@ export function createWasiHost(module: WebAssembly.Module, options: WasiOptions)
   }
 
   const offered: Record<string, (...args: never[]) => number> = {
-    args_get: () => SUCCESS,
-    args_sizes_get: none,
+    // One argument, as every program has: libraries look for the name of their program.
+    args_get(vectorAt: number, bytesAt: number): number {
+      const data = view();
+      data.setUint32(vectorAt, bytesAt, true);
+      Buffer.from(data.buffer, bytesAt, programName.length).set(programName);
+      return SUCCESS;
+    },
+    args_sizes_get(countAt: number, bytesAt: number): number {
+      const data = view();
+      data.setUint32(countAt, 1, true);
+      data.setUint32(bytesAt, programName.length, true);
+      return SUCCESS;
+    },
     environ_get: () => SUCCESS,
     environ_sizes_get: none,
     sched_yield: () => SUCCESS,
     clock_time_get(id: number, _precision: bigint, at: number): number {
       if (id > 1) return EINVAL;
+      // Until the start is over the time is nobody's: libraries seed generators with it, which no read set records.
+      const realNs = isStarted ? BigInt(options.timeMs) * 1_000_000n : 0n;
       // A microsecond per look keeps Go's own bookkeeping from dividing by nothing, and stays the same in every run.
       if (id === 1) monotonicNs += 1_000n;
-      view().setBigUint64(at, id === 0 ? BigInt(options.timeMs) * 1_000_000n : monotonicNs, true);
+      view().setBigUint64(at, id === 0 ? realNs : monotonicNs, true);
       return SUCCESS;
     },
     random_get(at: number, length: number): number {

@@ -119,6 +119,8 @@ async function answerRendered(
       errors: result.errors,
       objects,
       readSet: result.readSet,
+      engine: result.engine,
+      notes: result.notes,
       randomness: outcome.randomness,
       renderMs,
       sealMs: performance.now() - started,
@@ -128,8 +130,8 @@ async function answerRendered(
 }
 
 function facts(object: ModuleObject): Omit<ModuleObject, 'bodyBytes' | 'redactedBytes'> {
-  const { id, scope, stage, wave, source, sensitive } = object;
-  return { id, scope, stage, wave, source, sensitive };
+  const { bodyBytes: _body, redactedBytes: _redacted, ...rest } = object;
+  return rest;
 }
 
 function refuse(id: number, rule: string, what: string, limit: number, value: number): void {

@@ -11,22 +11,118 @@ import {
 import { ageColumn, readyColumns } from './columns.ts';
 import { checkReference, GitReference } from './git-repository.ts';
 
-export const RenderOptions = Type.Object(
+const Substitute = Type.Optional(
+  Type.Boolean({
+    default: false,
+    description:
+      'Whether ${cluster.name}, ${cluster.labels.<key>} and ${cluster.facts.<key>} are replaced in string values of the objects.',
+  }),
+);
+
+const HelmRender = Type.Object(
   {
-    manifests: Type.Optional(
-      Type.Object({
-        recurse: Type.Optional(Type.Boolean({ default: true, description: 'Whether directories below the path are read.' })),
-        substitute: Type.Optional(
-          Type.Boolean({
-            default: false,
-            description:
-              'Whether ${cluster.name}, ${cluster.labels.<key>} and ${cluster.facts.<key>} are replaced in string values of manifests.',
-          }),
-        ),
+    releaseName: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 200,
+        description:
+          'Name of the Helm release; may use ${cluster.name} and ${cluster.labels.<key>}. Default: the name of the Application.',
+      }),
+    ),
+    valueFiles: Type.Optional(
+      Type.Array(Type.String({ minLength: 1, maxLength: 1024 }), {
+        maxItems: 100,
+        description:
+          'Value files, merged in this order over the values of the chart. Relative to the path, or to the repository with a / in front; may use ${cluster.name} and ${cluster.labels.<key>}.',
+        'x-kubernetes-list-type': 'atomic',
+      }),
+    ),
+    ignoreMissingValueFiles: Type.Optional(
+      Type.Boolean({
+        default: false,
+        description: 'Whether a value file that does not exist is left out instead of being an error.',
+      }),
+    ),
+    values: Type.Optional(
+      Type.Record(Type.String(), Type.Unknown(), {
+        'x-kubernetes-preserve-unknown-fields': true,
+        description:
+          'Values, merged last. ${cluster.name}, ${cluster.labels.<key>} and ${cluster.facts.<key>} are replaced in strings.',
+      }),
+    ),
+    crds: Type.Optional(
+      Type.Enum(['Skip', 'Create', 'CreateReplace'], {
+        default: 'Create',
+        description:
+          'What happens to the crds/ of the chart: left out, created where missing (as Helm does), or held like any object.',
       }),
     ),
   },
-  { description: 'How files become objects. Found from the files when left out.' },
+  { description: 'The path is a Helm chart.' },
+);
+
+const KustomizeRender = Type.Object(
+  {
+    namePrefix: Type.Optional(Type.String({ maxLength: 100, description: 'Put in front of the name of every object.' })),
+    nameSuffix: Type.Optional(Type.String({ maxLength: 100, description: 'Put behind the name of every object.' })),
+    namespace: Type.Optional(Type.String({ maxLength: 63, description: 'Namespace of every namespaced object.' })),
+    labels: Type.Optional(
+      Type.Record(Type.String(), Type.String(), { description: 'Labels of every object; selectors are left alone.' }),
+    ),
+    images: Type.Optional(
+      Type.Array(
+        Type.Object({
+          name: Type.String({ minLength: 1, maxLength: 500, description: 'Image as the manifests name it.' }),
+          newName: Type.Optional(Type.String({ maxLength: 500, description: 'Name in its place.' })),
+          newTag: Type.Optional(Type.String({ maxLength: 200, description: 'Tag in place of the one written.' })),
+          digest: Type.Optional(Type.String({ maxLength: 200, description: 'Digest in place of the tag.' })),
+        }),
+        { maxItems: 200, description: 'Images to replace.', 'x-kubernetes-list-type': 'atomic' },
+      ),
+    ),
+    components: Type.Optional(
+      Type.Array(Type.String({ minLength: 1, maxLength: 1024 }), {
+        maxItems: 50,
+        description: 'Components to add, relative to the path; may use ${cluster.name} and ${cluster.labels.<key>}.',
+        'x-kubernetes-list-type': 'atomic',
+      }),
+    ),
+    patches: Type.Optional(
+      Type.Array(
+        Type.Object({
+          patch: Type.String({ maxLength: 65_536, description: 'Strategic merge patch or JSON patch, as YAML.' }),
+          target: Type.Optional(
+            Type.Record(Type.String(), Type.String(), {
+              description: 'Which objects: group, version, kind, name, namespace, labelSelector, annotationSelector.',
+            }),
+          ),
+        }),
+        { maxItems: 100, description: 'Patches to apply.', 'x-kubernetes-list-type': 'atomic' },
+      ),
+    ),
+    substitute: Substitute,
+  },
+  { description: 'The path is a kustomization; what is given here is added around it, as another overlay would.' },
+);
+
+export const RenderOptions = Type.Object(
+  {
+    manifests: Type.Optional(
+      Type.Object(
+        {
+          recurse: Type.Optional(Type.Boolean({ default: true, description: 'Whether directories below the path are read.' })),
+          substitute: Substitute,
+        },
+        { description: 'The path holds plain manifests.' },
+      ),
+    ),
+    helm: Type.Optional(HelmRender),
+    kustomize: Type.Optional(KustomizeRender),
+  },
+  {
+    description:
+      'How files become objects. Found from the files when left out: Chart.yaml is a Helm chart, kustomization.yaml a kustomization, anything else manifests.',
+  },
 );
 export type RenderOptions = Static<typeof RenderOptions>;
 
@@ -246,6 +342,18 @@ export const Application = defineKind({
   rules: [
     (o) => checkReference(o.spec.source.ref, 'spec.source.ref'),
     (o) => checkSource(o.spec.source),
+    (o) =>
+      [o.spec.render, ...(o.spec.targets ?? []).map((target) => target.render)].flatMap((render, index): Violation[] =>
+        Object.keys(render ?? {}).length < 2
+          ? []
+          : [
+              {
+                field: index === 0 ? 'spec.render' : `spec.targets[${index - 1}].render`,
+                reason: 'FieldValueInvalid',
+                message: 'takes one of manifests, helm and kustomize',
+              },
+            ],
+      ),
     (o) =>
       (o.spec.targets ?? []).flatMap((target, index): Violation[] => {
         const kinds = [target.clusterSelector, target.plane].filter((given) => given !== undefined).length;

@@ -83,14 +83,25 @@ export const RenderRow = defineKind({
       Type.Object({
         /** sha256 over renderer version, path and options. */
         base: Type.String(),
-        /** Object id of the path's tree. */
+        /** Object id of the path's tree, or a hash of it and of what was looked for outside of it. */
         tree: Type.String(),
+        /** Directories and files outside of the path that were looked for. */
+        outside: Type.Optional(Type.Array(Type.String())),
+        /** What was fetched: `referenceKey` → digest. */
+        pins: Type.Optional(Type.Record(Type.String(), Type.String())),
+        /** A chart's NOTES.txt, of the first render. */
+        notes: Type.Optional(Type.String()),
         /** sha256 over names and object ids of the files that the renders read or looked for. */
         files: Type.String(),
         /** What they read and looked for: by it, `files` of another tree. */
         read: Type.Array(Type.String()),
         listed: Type.Array(
-          Type.Object({ suffixes: Type.Array(Type.String()), names: Type.Array(Type.String()), recurse: Type.Boolean() }),
+          Type.Object({
+            directory: Type.String(),
+            suffixes: Type.Array(Type.String()),
+            names: Type.Array(Type.String()),
+            recurse: Type.Boolean(),
+          }),
         ),
         /** Variables that the files mention. */
         variables: Type.Array(Type.String()),

@@ -1,7 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
-import { AgentIdentity, Application, Cluster, formatKey, keyOf, selects, type Project } from '#api';
+import { AgentIdentity, Application, Cluster, formatKey, keyOf, selects, type Project, type RenderOptions } from '#api';
 import { wakeOn, type ObjectChange, type Reader, type Wake } from '#plane/engine';
 import { Shadow } from './shadow.ts';
+import { mergedRender } from './targets.ts';
 
 /** Of a Cluster, all that decides what is delivered to it. */
 export interface FleetCluster {
@@ -129,6 +130,12 @@ function viewOfApplication(application: Application): ApplicationView {
     key: formatKey(keyOf(application)),
     namespace: application.metadata.namespace ?? '',
     targets,
-    usesFacts: [render, ...targets.map((target) => target.render)].some((one) => one?.manifests?.substitute === true),
+    usesFacts: targets.some((target) => mayUseFacts(mergedRender(render, target.render))),
   };
+}
+
+/** Charts may ask for the version of the cluster; whether there is one only the files say. */
+function mayUseFacts({ manifests, kustomize, helm }: RenderOptions): boolean {
+  if (helm !== undefined || (manifests === undefined && kustomize === undefined)) return true;
+  return manifests?.substitute === true || kustomize?.substitute === true;
 }

@@ -12,4 +12,11 @@
 export { createApplications, type ApplicationsOptions } from './applications.ts';
 export { previewCommit, refOf, type Preview, type PreviewedObject } from './preview.ts';
 export type { Derive } from './render-tree.ts';
+export {
+  describeReference,
+  referenceKey,
+  type RemoteReference,
+  type ResolvedReference,
+  type ResolveReferences,
+} from './remote-references.ts';
 export type { OpenSnapshot, SnapshotFile, SnapshotFiles } from './snapshot-files.ts';

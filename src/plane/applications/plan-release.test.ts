@@ -4,7 +4,7 @@ import { bundlesOf, emptiedCluster, isNews, nextNumber, outdatedReleases, settin
 import { digestsOf, buildBundle } from './bundle.ts';
 import { reasonOfRender } from './render-reason.ts';
 import { summarise, withStanding } from './application-status.ts';
-import { say, type Delivery } from '#api';
+import { say, type Bundle, type Delivery } from '#api';
 import { aDelivery, anApplication, aRelease, wanted } from './testing/objects.ts';
 
 const tree = (groups: Readonly<Record<string, Readonly<Record<string, string>>>>, objects = 1) => ({
@@ -82,8 +82,25 @@ test('a bundle is exact bytes, and names what must be fetched', () => {
   const two = buildBundle([object('a'), object('b')], 'another', () => '');
   assert.equal(one.digest, two.digest);
   assert.deepEqual(one.digests.slice(1), digestsOf(one.bytes));
-  const placed = buildBundle([object('a')], 'c', () => '', 'apps/web');
-  assert.match(Buffer.from(placed.bytes).toString('utf8'), /"file":"apps\/web\/a\.yaml"/, 'files as the repository calls them');
+  assert.doesNotMatch(Buffer.from(one.bytes).toString('utf8'), /keep|createOnly|hooks/, 'what is not said is not there');
+  const hook = {
+    ...object('h'),
+    keep: true,
+    hook: { events: ['pre-install' as const], weight: 1, deletePolicies: ['hook-failed' as const], timeoutSeconds: 300 },
+  };
+  const hooked = buildBundle([{ ...object('a'), createOnly: true }], 'c', () => '', [hook]);
+  const bundle = JSON.parse(Buffer.from(hooked.bytes).toString('utf8')) as Bundle;
+  assert.deepEqual(
+    bundle.entries.map((entry) => entry.createOnly),
+    [true],
+  );
+  assert.deepEqual(
+    bundle.hooks?.map(({ events, weight, keep }) => ({ events, weight, keep })),
+    [{ events: ['pre-install'], weight: 1, keep: true }],
+  );
+  assert.equal(hooked.objects, 1, 'hooks are not held');
+  assert.equal(hooked.digests.length, 3, 'and are fetched like any object');
+  assert.deepEqual(hooked.digests.slice(1), digestsOf(hooked.bytes));
   assert.throws(() =>
     buildBundle([{ ...object('s'), sensitive: true, redactedBody: Buffer.from('{}'), sealed: [] }], 'c', () => ''),
   );
@@ -94,7 +111,7 @@ test('a failed render is one sentence with file, line, cluster and how many more
   const error = { code: 'FL_RENDER_INVALID' as const, rule: 'x', message: 'is wrong' };
   assert.equal(
     say(reasonOfRender([{ ...error, file: 'a.yaml', line: 3 }, error], place)).split(';')[0],
-    'apps/web/a.yaml:3: is wrong (cluster prod) (and 1 more)',
+    'a.yaml:3: is wrong (cluster prod) (and 1 more)',
   );
   assert.match(say(reasonOfRender([error], place)), /^apps\/web at abcdef: is wrong/);
   const variable = {
@@ -105,10 +122,7 @@ test('a failed render is one sentence with file, line, cluster and how many more
     line: 3,
     message: 'variable ${cluster.labels.env} has no value',
   };
-  assert.match(
-    say(reasonOfRender([variable], place)),
-    /^apps\/web\/a\.yaml:3: \$\{cluster\.labels\.env\} is not known for cluster prod/,
-  );
+  assert.match(say(reasonOfRender([variable], place)), /^a\.yaml:3: \$\{cluster\.labels\.env\} is not known for cluster prod/);
   const alone = { ...place, cluster: undefined, example: 'prod' };
   assert.equal(
     say(reasonOfRender([variable], alone)),

@@ -17,6 +17,7 @@ import { Fleet } from './fleet.ts';
 import { bundlesOf } from './plan-release.ts';
 import { reasonOfError, nothingStaged, renderTree, type Derive, type Staged, type TreeRow } from './render-tree.ts';
 import { newestRelease } from './release-controller.ts';
+import type { ResolveReferences } from './remote-references.ts';
 import type { OpenSnapshot } from './snapshot-files.ts';
 import { targetsOf } from './targets.ts';
 import { baseGroups } from './wanted-groups.ts';
@@ -25,6 +26,8 @@ export interface PreviewOptions {
   readonly read: Reader;
   readonly renderer: Pick<Renderer, 'render' | 'version'>;
   readonly openSnapshot: OpenSnapshot;
+  /** Fetches what an application needs from other places; absent: it says what that is. */
+  readonly resolveReferences?: ResolveReferences;
   readonly derive: Derive;
   /** Fetches what a name (branch or commit; version of a chart) stands for; nothing follows from it. */
   readonly resolve: (
@@ -112,6 +115,7 @@ export async function previewCommit(
           read,
           signal,
           verdicts: new Map(),
+          resolveReferences: options.resolveReferences,
           isOneOfMany: grouping.groups.length > 1,
         },
         staged,

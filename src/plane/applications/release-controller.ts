@@ -39,6 +39,7 @@ import {
 import { nothingStaged, reasonOfError, renderTree, type Derive, type Staged, type TreeRow } from './render-tree.ts';
 import { planRetirement } from './retire.ts';
 import { deliveriesOf, eachPage } from './shadow.ts';
+import type { ResolveReferences } from './remote-references.ts';
 import type { OpenSnapshot } from './snapshot-files.ts';
 import { contentFirst, planContent } from './stage-content.ts';
 import { targetsOf, type Targeting } from './targets.ts';
@@ -48,6 +49,8 @@ export interface ReleaseControllerOptions {
   readonly fleet: Fleet;
   readonly renderer: Pick<Renderer, 'render' | 'version'>;
   readonly openSnapshot: OpenSnapshot;
+  /** Fetches what an application needs from other places; absent: it says what that is. */
+  readonly resolveReferences?: ResolveReferences;
   readonly derive: Derive;
   readonly newId: NewId;
   readonly log: Log;
@@ -278,6 +281,7 @@ class ReleaseLook {
             read: context.read,
             signal: context.signal,
             verdicts: this.#verdicts,
+            resolveReferences: this.#options.resolveReferences,
             isOneOfMany: grouping.groups.length > 1,
           },
           memory.staged,

@@ -1,6 +1,5 @@
 import { reasonOf, type UntimedReason } from '#api';
 import type { RenderError } from '#render';
-import { fileIn } from './bundle.ts';
 
 /** Where a failed render was about. */
 export interface RenderPlace {
@@ -20,7 +19,7 @@ export function reasonOfRender(errors: readonly RenderError[], place: RenderPlac
     return reasonOf('FL_RENDER_REFUSED', { path: place.path, commit, message: 'the renderer gave no reason' });
   const more = errors.length > 1 ? ` (and ${errors.length - 1} more)` : '';
   const where = place.cluster === undefined ? '' : ` (cluster ${place.cluster})`;
-  const file = first.file === undefined ? undefined : fileIn(place.path, first.file);
+  const { file } = first;
   const message = `${first.object === undefined ? '' : `${first.object}: `}${first.message}${where}${more}`;
   switch (first.code) {
     case 'FL_RENDER_DEADLINE':

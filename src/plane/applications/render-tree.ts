@@ -1,12 +1,38 @@
+import { posix } from 'node:path';
 import { FairleadError, sha256, shortHash } from '#base';
 import { isReasonCode, reasonOf, type RenderRow, type UntimedReason } from '#api';
 import type { Reader } from '#plane/engine';
 import type { Blob } from '#plane/store';
-import type { Listing, Recipient, Renderer, RenderRequest, RenderResult } from '#render';
+import {
+  covers,
+  type FetchedEntry,
+  type Listing,
+  type Recipient,
+  type Renderer,
+  type RenderRequest,
+  type RenderResult,
+} from '#render';
 import { buildBundle, digestOf } from './bundle.ts';
+import {
+  describeReference,
+  referenceKey,
+  remoteReferences,
+  withResolved,
+  type ResolvedReference,
+  type ResolveReferences,
+} from './remote-references.ts';
+import { collectFiles, treeKey, type RenderFiles } from './render-files.ts';
 import { reasonOfRender } from './render-reason.ts';
 import type { SnapshotFile, SnapshotFiles } from './snapshot-files.ts';
-import { mentionedVariables, narrowed, valuesKey, variablesOf, type BaseGroup, type Member } from './wanted-groups.ts';
+import {
+  isCapability,
+  mentionedVariables,
+  narrowed,
+  valuesKey,
+  variablesOf,
+  type BaseGroup,
+  type Member,
+} from './wanted-groups.ts';
 
 export type TreeRow = RenderRow['spec']['trees'][number];
 type GroupRow = TreeRow['groups'][number];
@@ -27,6 +53,8 @@ export interface TreeContext {
   readonly signal: AbortSignal;
   /** Verdicts on inputs that do not change by being tried again. */
   readonly verdicts: Map<string, UntimedReason>;
+  /** Fetches what is not in the repository; absent: such an application says what it needs. */
+  readonly resolveReferences?: ResolveReferences | undefined;
   /** Whether a message must name the cluster. */
   readonly isOneOfMany: boolean;
 }
@@ -63,30 +91,25 @@ export async function renderTree(
   context: TreeContext,
   staged: Staged,
 ): Promise<TreeOutcome> {
-  const tree = await context.snapshot.treeHash(group.path);
-  const known =
-    cached?.base === group.base && (cached.clockMs === undefined || cached.clockMs === context.commitTimeMs) ? cached : undefined;
-  let files: readonly SnapshotFile[] | undefined;
-  let row: TreeRow | undefined = known?.tree === tree ? known : undefined;
-  if (row === undefined && known !== undefined) {
-    files = await context.snapshot.list(group.path);
-    if (filesKey(files, known) === known.files) row = { ...known, tree };
-  }
-  const loaded = { files, contents: undefined as ReadonlyMap<string, Uint8Array> | undefined };
-  const contents = async (): Promise<ReadonlyMap<string, Uint8Array>> => {
-    loaded.files ??= await context.snapshot.list(group.path);
-    if (loaded.contents === undefined) {
-      const byOid = await context.snapshot.read(loaded.files);
-      loaded.contents = new Map(loaded.files.map((file) => [file.path, byOid.get(file.oid) ?? new Uint8Array()]));
+  const { snapshot } = context;
+  const known = cached?.base === group.base ? cached : undefined;
+  const inputs = new Inputs(group, known, context);
+  let row: TreeRow | undefined;
+  if (known !== undefined) {
+    const tree = await treeKey(snapshot, group.path, known.outside ?? []);
+    if (tree === known.tree) row = known;
+    else {
+      const { files, outside } = await inputs.collected();
+      if (filesKey(files, known) === known.files) row = { ...known, tree: await inputs.tree(), outside: [...outside] };
     }
-    return loaded.contents;
-  };
-  let variables = row?.variables ?? (group.substitute ? mentionedVariables((await contents()).values()) : []);
+  }
+  // What was made at one time stays as it was made until something of it changes: a certificate is not renewed by a commit elsewhere.
+  const clockMs = row?.clockMs ?? context.commitTimeMs;
+  let variables = row?.variables ?? (await initialVariables(group, inputs));
   for (;;) {
-    const outcome = await renderMembers(group, row, variables, tree, contents, context, staged);
-    if (outcome === 'split') {
-      // Randomness was asked for: no two clusters share it, so each is a group of its own.
-      variables = [...variables, 'cluster.name'];
+    const outcome = await renderMembers(group, row, variables, clockMs, inputs, context, staged);
+    if ('more' in outcome) {
+      variables = [...new Set([...variables, ...outcome.more])];
       row = undefined;
       continue;
     }
@@ -97,35 +120,131 @@ export async function renderTree(
     for (const one of row?.listed ?? []) listed.set(JSON.stringify(one), one);
     const seen = { read: [...read].sort(), listed: [...listed.values()].map(copyOf) };
     const isTimed = row?.clockMs !== undefined || outcome.reads.some((one) => one.clock);
-    const key =
-      outcome.reads.length === 0 && row !== undefined
-        ? row.files
-        : filesKey(loaded.files ?? (await context.snapshot.list(group.path)), seen);
+    const isOld = outcome.reads.length === 0 && row !== undefined;
+    const outside = isOld ? (row?.outside ?? []) : (await inputs.collected()).outside;
+    const pins = isOld ? (row?.pins ?? {}) : await inputs.pins();
+    const notes = outcome.notes === '' ? (row?.notes ?? '') : outcome.notes;
     return {
       row: {
         base: group.base,
-        tree,
-        files: key,
+        tree: row?.tree ?? (await inputs.tree()),
+        files: isOld && row !== undefined ? row.files : filesKey((await inputs.collected()).files, seen),
         ...seen,
+        ...(outside.length === 0 ? {} : { outside: [...outside] }),
+        ...(Object.keys(pins).length === 0 ? {} : { pins }),
+        ...(notes === '' ? {} : { notes }),
         variables: [...variables],
-        ...(isTimed ? { clockMs: context.commitTimeMs } : {}),
+        ...(isTimed ? { clockMs } : {}),
         groups: outcome.groups,
       },
     };
   }
 }
 
+/** What a group is rendered from, read from the snapshot at most once and only if something is rendered. */
+class Inputs {
+  readonly #group: BaseGroup;
+  readonly #known: TreeRow | undefined;
+  readonly #context: TreeContext;
+  #collected: Promise<RenderFiles> | undefined;
+  #contents:
+    | Promise<{ readonly files: ReadonlyMap<string, Uint8Array>; readonly resolved: readonly ResolvedReference[] }>
+    | undefined;
+
+  constructor(group: BaseGroup, known: TreeRow | undefined, context: TreeContext) {
+    this.#group = group;
+    this.#known = known;
+    this.#context = context;
+  }
+
+  collected(): Promise<RenderFiles> {
+    const { path, render } = this.#group;
+    const wanted = { path, named: render.helm?.valueFiles ?? [], follows: render.engine !== 'manifests' };
+    const components = (render.kustomize?.components ?? []).map((one) => posix.join(path, one));
+    return (this.#collected ??= collectFiles(this.#context.snapshot, { ...wanted, directories: components }));
+  }
+
+  async tree(): Promise<string> {
+    return treeKey(this.#context.snapshot, this.#group.path, (await this.collected()).outside);
+  }
+
+  /** Throws the reason why something that is not in the repository cannot be had. */
+  async contents(): Promise<{ readonly files: ReadonlyMap<string, Uint8Array>; readonly fetched: readonly FetchedEntry[] }> {
+    const { files, resolved } = await this.#load();
+    return withResolved(files, resolved);
+  }
+
+  async pins(): Promise<Record<string, string>> {
+    const { resolved } = await this.#load();
+    return Object.fromEntries(resolved.map(({ reference, digest }) => [referenceKey(reference), digest]));
+  }
+
+  #load(): Promise<{ readonly files: ReadonlyMap<string, Uint8Array>; readonly resolved: readonly ResolvedReference[] }> {
+    return (this.#contents ??= this.#read());
+  }
+
+  async #read(): Promise<{ readonly files: ReadonlyMap<string, Uint8Array>; readonly resolved: readonly ResolvedReference[] }> {
+    const { snapshot } = this.#context;
+    const { files } = await this.collected();
+    const byOid = await snapshot.read(files);
+    const contents = new Map(files.map((file) => [file.path, byOid.get(file.oid) ?? new Uint8Array()]));
+    return { files: contents, resolved: await this.#resolve(contents) };
+  }
+
+  /** What was fetched may ask for more: a remote base has bases of its own. */
+  async #resolve(contents: ReadonlyMap<string, Uint8Array>): Promise<readonly ResolvedReference[]> {
+    const { project, signal, resolveReferences } = this.#context;
+    if (this.#group.render.engine === 'manifests') return [];
+    const resolved: ResolvedReference[] = [];
+    const pins = new Map(Object.entries(this.#known?.pins ?? {}));
+    for (let round = 0; ; round += 1) {
+      const done = new Set(resolved.map(({ reference }) => referenceKey(reference)));
+      const missing = remoteReferences(withResolved(contents, resolved).files, this.#group.path).filter(
+        (one) => !done.has(referenceKey(one)),
+      );
+      const [first] = missing;
+      if (first === undefined) return resolved;
+      if (resolveReferences === undefined || round >= 5) {
+        const message = `it needs ${describeReference(first)}, which is not in the repository${missing.length > 1 ? ` (and ${missing.length - 1} more)` : ''}`;
+        throw new FairleadError('FL_RENDER_REMOTE', message, {
+          kind: 'invalid',
+          details: { file: first.file, line: first.line, what: describeReference(first) },
+        });
+      }
+      resolved.push(...(await resolveReferences(missing, { project, pins, signal })));
+    }
+  }
+}
+
+/** Of files and options: more than a render will ask for, never less. What a chart asks of the cluster shows when it is rendered. */
+async function initialVariables({ render }: BaseGroup, inputs: Inputs): Promise<readonly string[]> {
+  const values = [...textsOf(render.helm?.values ?? {})].map((text) => Buffer.from(text));
+  const files = render.substitute ? (await inputs.contents()).files.values() : [];
+  return mentionedVariables([...values, ...files]);
+}
+
+function* textsOf(value: unknown): Generator<string> {
+  if (typeof value === 'string') yield value;
+  else if (typeof value === 'object' && value !== null) for (const inner of Object.values(value)) yield* textsOf(inner);
+}
+
 type ReadSets = Extract<RenderResult, { readonly ok: true }>['readSet'];
+
+type MembersOutcome =
+  | { readonly groups: GroupRow[]; readonly reads: readonly ReadSets[]; readonly notes: string }
+  | { readonly reason: UntimedReason }
+  /** Variables by which members differ after all: start again with them. */
+  | { readonly more: readonly string[] };
 
 async function renderMembers(
   group: BaseGroup,
   row: TreeRow | undefined,
   variables: readonly string[],
-  tree: string,
-  contents: () => Promise<ReadonlyMap<string, Uint8Array>>,
+  clockMs: number,
+  inputs: Inputs,
   context: TreeContext,
   staged: Staged,
-): Promise<{ readonly groups: GroupRow[]; readonly reads: readonly ReadSets[] } | { readonly reason: UntimedReason } | 'split'> {
+): Promise<MembersOutcome> {
   const byValues = new Map<string, Member[]>();
   for (const member of group.members) {
     const values = valuesKey(variablesOf(member), variables);
@@ -135,17 +254,20 @@ async function renderMembers(
   }
   const groups: GroupRow[] = [];
   const reads: ReadSets[] = [];
+  let notes = '';
   for (const [values, members] of byValues) {
     const bundles = new Bundles(row?.groups.find((one) => one.values === values)?.bundles ?? []);
     let missing = members.filter((member) => !bundles.covers(member, sealId(member, context)));
     while (missing.length > 0) {
       const now = missing.slice(0, recipientsPerRender);
-      const verdictKey = `${group.base} ${tree} ${values}`;
+      const verdictKey = `${group.base} ${row?.tree ?? (await inputs.tree())} ${values}`;
       const verdict = context.verdicts.get(verdictKey);
       if (verdict !== undefined) return { reason: verdict };
-      const request = requestFor(group, now, variables, await contents(), context);
+      const request = requestFor(group, now, variables, clockMs, await inputs.contents(), context);
       staged.renders += 1;
       const result = await context.renderer.render(request, context.signal);
+      const more = group.members.length > 1 ? learnt(result, variables) : [];
+      if (more.length > 0) return { more };
       if (!result.ok) {
         if (result.retryable) {
           const [first] = result.errors;
@@ -160,21 +282,34 @@ async function renderMembers(
         remember(context.verdicts, verdictKey, reason);
         return { reason };
       }
-      if (result.readSet.randomness && !variables.includes('cluster.name') && group.members.length > 1) return 'split';
+      notes ||= result.notes;
       reads.push(result.readSet);
-      await stage(result, now, bundles, context, staged, group.path);
+      await stage(result, now, bundles, context, staged);
       missing = members.filter((member) => !bundles.covers(member, sealId(member, context)));
     }
     groups.push({ values, bundles: bundles.rows(members.map(nameOf)) });
   }
-  return { groups, reads };
+  return { groups, reads, notes };
+}
+
+/**
+ * By what else members differ, as a render found out: what a chart asked of its cluster; and, where it asked for randomness,
+ * everything, because no two clusters share a password.
+ */
+function learnt(result: RenderResult, variables: readonly string[]): readonly string[] {
+  const { readSet } = result;
+  if (readSet === undefined) return [];
+  const wanted = readSet.variables.filter(isCapability);
+  if (result.ok && readSet.randomness) wanted.push('cluster.name');
+  return wanted.filter((one) => !variables.includes(one));
 }
 
 function requestFor(
   group: BaseGroup,
   members: readonly Member[],
   variables: readonly string[],
-  files: ReadonlyMap<string, Uint8Array>,
+  clockMs: number,
+  { files, fetched }: { readonly files: ReadonlyMap<string, Uint8Array>; readonly fetched: readonly FetchedEntry[] },
   context: TreeContext,
 ): RenderRequest {
   const { project, application, derive } = context;
@@ -185,9 +320,11 @@ function requestFor(
     application,
     cluster: narrowed(variablesOf(first), variables),
     files,
-    render: { engine: 'manifests', recurse: group.recurse, substitute: group.substitute },
+    path: group.path,
+    ...(fetched.length === 0 ? {} : { fetched }),
+    render: group.render,
     ...(context.defaultNamespace === undefined ? {} : { defaultNamespace: context.defaultNamespace }),
-    commitTimeMs: context.commitTimeMs,
+    commitTimeMs: clockMs,
     seed: derive('render-seed', project, application, ...seedParts).toString('hex'),
     recipients: members.flatMap((member): Recipient[] => recipientOf(member, context)),
   };
@@ -212,18 +349,18 @@ async function stage(
   bundles: Bundles,
   context: TreeContext,
   staged: Staged,
-  path: string,
 ): Promise<void> {
   const keep = (bytes: Uint8Array): string => {
     const digest = digestOf(bytes);
     if (!staged.blobs.has(digest)) staged.blobs.set(digest, { digest, bytes });
     return digest;
   };
-  for (const object of result.objects) if (!object.sensitive) keep(object.body);
-  const isSealed = result.objects.some((object) => object.sensitive);
+  const all = [...result.objects, ...result.hooks];
+  for (const object of all) if (!object.sensitive) keep(object.body);
+  const isSealed = all.some((object) => object.sensitive);
   for (const [index, member] of members.entries()) {
     const known = isSealed ? await sealedFor(result, nameOf(member), context, staged, keep) : new Map<string, string>();
-    const built = buildBundle(result.objects, member.cluster?.name, (equality) => known.get(equality) ?? '', path);
+    const built = buildBundle(result.objects, member.cluster?.name, (equality) => known.get(equality) ?? '', result.hooks);
     staged.blobs.set(built.digest, { digest: built.digest, bytes: built.bytes });
     staged.digests.set(built.digest, built.digests);
     if (!isSealed) {
@@ -245,7 +382,7 @@ async function sealedFor(
   keep: (bytes: Uint8Array) => string,
 ): Promise<ReadonlyMap<string, string>> {
   const made = new Map<string, Uint8Array>();
-  for (const object of result.objects) {
+  for (const object of [...result.objects, ...result.hooks]) {
     const own = object.sensitive ? object.sealed.find((sealed) => sealed.cluster === cluster) : undefined;
     if (own !== undefined) made.set(own.equality, own.bytes);
   }
@@ -311,26 +448,21 @@ export function nameOf(member: Member): string {
   return member.cluster?.name ?? '';
 }
 
-/** sha256 over names and object ids of the files that a render read or looked for. Pure. */
+/** sha256 over names and object ids of the files that a render read, and the names of those it looked for. Pure. */
 export function filesKey(
   files: readonly SnapshotFile[],
   seen: { readonly read: readonly string[]; readonly listed: readonly Listing[] },
 ): string {
   const read = new Set(seen.read);
-  const counted = files.filter((file) => read.has(file.path) || seen.listed.some((listing) => covers(listing, file.path)));
-  return sha256(JSON.stringify(counted.map((file) => [file.path, file.oid]).sort(([a = ''], [b = '']) => (a < b ? -1 : 1))));
+  const counted = files.flatMap((file) => {
+    if (read.has(file.path)) return [[file.path, file.oid]];
+    return seen.listed.some((listing) => covers(listing, file.path)) ? [[file.path, '']] : [];
+  });
+  return sha256(JSON.stringify(counted.sort(([a = ''], [b = '']) => (a < b ? -1 : 1))));
 }
 
-/** The same question as the renderer asks of a listing. */
-function covers(listing: Listing, path: string): boolean {
-  const slash = path.lastIndexOf('/');
-  if (slash >= 0 && !listing.recurse) return false;
-  const base = path.slice(slash + 1);
-  return listing.names.includes(base) || listing.suffixes.some((suffix) => base.length > suffix.length && base.endsWith(suffix));
-}
-
-function copyOf(listing: Listing): { suffixes: string[]; names: string[]; recurse: boolean } {
-  return { suffixes: [...listing.suffixes], names: [...listing.names], recurse: listing.recurse };
+function copyOf({ directory, suffixes, names, recurse }: Listing): TreeRow['listed'][number] {
+  return { directory, suffixes: [...suffixes], names: [...names], recurse };
 }
 
 function remember(verdicts: Map<string, UntimedReason>, key: string, reason: UntimedReason): void {

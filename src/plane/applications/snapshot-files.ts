@@ -14,6 +14,8 @@ export interface SnapshotFiles {
   readonly commit: string;
   treeHash(path: string): Promise<string>;
   list(path: string): Promise<readonly SnapshotFile[]>;
+  /** The one file at a path, if there is one; its `path` is the one asked for. */
+  find(path: string): Promise<SnapshotFile | undefined>;
   /** By object id. */
   read(files: readonly SnapshotFile[]): Promise<ReadonlyMap<string, Uint8Array>>;
 }

@@ -43,6 +43,31 @@ export function isTargeted(application: Application, labels: Readonly<Record<str
   return (application.spec.targets ?? []).some(({ clusterSelector }) => selects(clusterSelector, labels));
 }
 
-function mergedRender(own: RenderOptions | undefined, target: RenderOptions | undefined): RenderOptions {
-  return { manifests: { ...own?.manifests, ...target?.manifests } };
+/** What a target says goes over what the Application says, key by key; another engine replaces it. Pure. */
+export function mergedRender(own: RenderOptions | undefined, target: RenderOptions | undefined): RenderOptions {
+  if (target === undefined || Object.keys(target).length === 0) return own ?? {};
+  if (own === undefined) return target;
+  if (target.helm !== undefined) {
+    const values = mergedValues(own.helm?.values ?? {}, target.helm.values ?? {});
+    return { helm: { ...own.helm, ...target.helm, ...(Object.keys(values).length === 0 ? {} : { values }) } };
+  }
+  if (target.kustomize !== undefined) return { kustomize: { ...own.kustomize, ...target.kustomize } };
+  return { manifests: { ...own.manifests, ...target.manifests } };
+}
+
+/** As Helm merges: mappings key by key, anything else replaced. */
+function mergedValues(
+  under: Readonly<Record<string, unknown>>,
+  over: Readonly<Record<string, unknown>>,
+): Record<string, unknown> {
+  const merged: Record<string, unknown> = { ...under };
+  for (const [key, value] of Object.entries(over)) {
+    const former = merged[key];
+    merged[key] = isMapping(former) && isMapping(value) ? mergedValues(former, value) : value;
+  }
+  return merged;
+}
+
+function isMapping(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

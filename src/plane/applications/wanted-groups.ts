@@ -1,16 +1,18 @@
+import { posix } from 'node:path';
 import { sha256 } from '#base';
-import type { Application, RenderOptions } from '#api';
-import { expandVariables, type RenderCluster } from '#render';
+import type { Application, RenderOptions as ApplicationRender } from '#api';
+import { expandVariables, variableValue, type KustomizeOptions, type RenderCluster, type RenderOptions } from '#render';
 import type { FleetCluster } from './fleet.ts';
+import { plainPath } from './render-files.ts';
 import type { Targeting } from './targets.ts';
 
 /** Clusters that are rendered from the same files in the same way; what they still may differ in are variables. */
 export interface BaseGroup {
   /** sha256 over renderer version, path and options. */
   readonly base: string;
+  /** Without `./` and the slash at the end; `.` for the root. */
   readonly path: string;
-  readonly recurse: boolean;
-  readonly substitute: boolean;
+  readonly render: RenderOptions;
   /** Clusters, or the plane alone. */
   readonly members: readonly Member[];
 }
@@ -29,47 +31,103 @@ export type Grouping =
 export function baseGroups(application: Application, targeting: Targeting, rendererVersion: string): Grouping {
   const template = application.spec.source.path ?? '.';
   const groups = new Map<string, { group: BaseGroup; members: Member[] }>();
-  const add = (member: Member, path: string, render: RenderOptions): void => {
-    const recurse = render.manifests?.recurse ?? true;
-    const substitute = render.manifests?.substitute ?? false;
+  const add = (
+    member: Member,
+    options: ApplicationRender,
+  ): { readonly message: string; readonly cluster: string } | undefined => {
+    const cluster = variablesOf(member);
+    const used = pathAndOptions(template, options, application, cluster);
+    if (!used.ok) return { message: used.message, cluster: cluster.name };
+    const { path, render } = used;
+    const kind = member.cluster === undefined ? 'plane' : 'cluster';
     const base = sha256(
-      JSON.stringify([
-        'base 1',
-        rendererVersion,
-        member.cluster === undefined ? 'plane' : 'cluster',
-        path,
-        recurse,
-        substitute,
-        application.spec.defaultNamespace ?? null,
-      ]),
+      JSON.stringify(['base 2', rendererVersion, kind, path, render, application.spec.defaultNamespace ?? null]),
     );
     const known = groups.get(base);
     if (known !== undefined) known.members.push(member);
     else {
       const members = [member];
-      groups.set(base, { group: { base, path, recurse, substitute, members }, members });
+      groups.set(base, { group: { base, path, render, members }, members });
     }
+    return undefined;
   };
   for (const { cluster, render } of targeting.clusters) {
     // Nothing can be sealed to a cluster whose agent has not joined.
     if (cluster.sealingKey === undefined) continue;
-    const path = expandVariables(template, cluster, { allowFacts: false });
-    if (!path.ok) return { ok: false, message: path.message, cluster: cluster.name };
-    add({ cluster }, path.text, render);
+    const failure = add({ cluster }, render);
+    if (failure !== undefined) return { ok: false, ...failure };
   }
   if (targeting.plane !== undefined) {
-    const path = expandVariables(template, planeVariables, { allowFacts: false });
-    if (!path.ok) return { ok: false, message: path.message, cluster: planeVariables.name };
-    add({}, path.text, targeting.plane.render);
+    const failure = add({}, targeting.plane.render);
+    if (failure !== undefined) return { ok: false, ...failure };
   }
   return { ok: true, groups: [...groups.values()].map(({ group }) => group) };
+}
+
+type Used =
+  | { readonly ok: true; readonly path: string; readonly render: RenderOptions }
+  | { readonly ok: false; readonly message: string };
+
+/** Path and options as they are on one cluster: labels may choose files and names, facts only values. */
+function pathAndOptions(template: string, options: ApplicationRender, { metadata }: Application, cluster: RenderCluster): Used {
+  const failures: string[] = [];
+  const expand = (text: string, what?: string): string => {
+    const expanded = expandVariables(text, cluster, { allowFacts: false });
+    if (expanded.ok) return expanded.text;
+    failures.push(what === undefined ? expanded.message : `${what}: ${expanded.message}`);
+    return '';
+  };
+  const path = plainPath(expand(template));
+  const { manifests, kustomize, helm } = options;
+  const engine =
+    helm !== undefined ? 'helm' : kustomize !== undefined ? 'kustomize' : manifests !== undefined ? 'manifests' : 'auto';
+  const render: RenderOptions = {
+    engine,
+    recurse: manifests?.recurse ?? true,
+    substitute: manifests?.substitute ?? kustomize?.substitute ?? false,
+    // A chart may be found where no options are.
+    ...(engine === 'helm' || engine === 'auto'
+      ? {
+          helm: {
+            releaseName: expand(helm?.releaseName ?? metadata.name, 'releaseName'),
+            valueFiles: (helm?.valueFiles ?? []).map((file) => {
+              const expanded = expand(file, 'valueFiles');
+              return posix.join(expanded.startsWith('/') ? '.' : path, expanded.replace(/^\/+/, ''));
+            }),
+            ignoreMissingValueFiles: helm?.ignoreMissingValueFiles ?? false,
+            values: helm?.values ?? {},
+            crds: helm?.crds ?? 'Create',
+          },
+        }
+      : {}),
+    ...(kustomize === undefined ? {} : { kustomize: kustomizeOn(kustomize, expand) }),
+  };
+  const [failure] = failures;
+  return failure === undefined ? { ok: true, path, render } : { ok: false, message: failure };
+}
+
+function kustomizeOn(
+  { substitute: _substitute, ...options }: NonNullable<ApplicationRender['kustomize']>,
+  expand: (text: string, what: string) => string,
+): KustomizeOptions {
+  const { namePrefix, nameSuffix, namespace, components } = options;
+  return {
+    ...options,
+    ...(namePrefix === undefined ? {} : { namePrefix: expand(namePrefix, 'namePrefix') }),
+    ...(nameSuffix === undefined ? {} : { nameSuffix: expand(nameSuffix, 'nameSuffix') }),
+    ...(namespace === undefined ? {} : { namespace: expand(namespace, 'namespace') }),
+    ...(components === undefined ? {} : { components: components.map((one) => expand(one, 'components')) }),
+  };
 }
 
 /** What variables are on the plane itself: none. */
 export const planeVariables: RenderCluster = { name: 'the plane', labels: {}, facts: {} };
 
-export function variablesOf(member: Member): RenderCluster {
-  return member.cluster ?? planeVariables;
+export function variablesOf({ cluster }: Member): RenderCluster {
+  if (cluster === undefined) return planeVariables;
+  const { name, labels, facts } = cluster;
+  const kubeVersion = facts['kubernetesVersion'];
+  return { name, labels, facts, ...(kubeVersion === undefined ? {} : { capabilities: { kubeVersion, apis: [] } }) };
 }
 
 /** Names of the variables that any of the files mentions: more than a render will ask for, never less. Pure. */
@@ -98,7 +156,13 @@ export function narrowed(cluster: RenderCluster, mentioned: readonly string[]): 
     }
     return picked;
   };
-  return { name: cluster.name, labels: pick(cluster.labels, 'cluster.labels.'), facts: pick(cluster.facts, 'cluster.facts.') };
+  return {
+    name: cluster.name,
+    labels: pick(cluster.labels, 'cluster.labels.'),
+    facts: pick(cluster.facts, 'cluster.facts.'),
+    // What a chart asks of them is only known once it has asked: see renderMembers.
+    ...(cluster.capabilities === undefined ? {} : { capabilities: cluster.capabilities }),
+  };
 }
 
 /** Equal for two clusters exactly when the mentioned variables have equal values on both. */
@@ -107,5 +171,10 @@ export function valuesKey(cluster: RenderCluster, mentioned: readonly string[]):
   const name = mentioned.includes('cluster.name') ? seen.name : '';
   const pairs = (record: Readonly<Record<string, string>>): (readonly [string, string])[] =>
     Object.entries(record).sort(([a], [b]) => (a < b ? -1 : 1));
-  return sha256(JSON.stringify(['values 1', name, pairs(seen.labels), pairs(seen.facts)]));
+  const capabilities = mentioned.filter(isCapability).map((one) => [one, variableValue(one, cluster) ?? null] as const);
+  return sha256(JSON.stringify(['values 2', name, pairs(seen.labels), pairs(seen.facts), capabilities]));
+}
+
+export function isCapability(variable: string): boolean {
+  return variable.startsWith('capabilities.');
 }

@@ -27,6 +27,8 @@ export interface Snapshot {
   /** Object id of the tree at a path: equal ids mean equal content, all the way down. */
   treeHash(path: string): Promise<string>;
   list(path: string): Promise<readonly TreeFile[]>;
+  /** The one file at a path, by its path in the repository; undefined where there is none, or a directory. */
+  find(path: string): Promise<TreeFile | undefined>;
   /** Bytes of files from `list`, by object id. */
   read(files: readonly Pick<TreeFile, 'path' | 'oid' | 'bytes'>[]): Promise<ReadonlyMap<string, Uint8Array>>;
 }
@@ -84,6 +86,26 @@ export class SnapshotReader implements Snapshot {
       throw sourceError('FL_SOURCE_LIMIT', { url: this.#shown, what, value: total, limit: limits.pathBytes });
     }
     return files;
+  }
+
+  async find(path: string): Promise<TreeFile | undefined> {
+    const normal = this.#normalise(path);
+    const slash = normal.lastIndexOf('/');
+    const parent = slash < 0 ? '' : normal.slice(0, slash);
+    const [tree] = await this.#objects.check([parent === '' ? `${this.commit}^{tree}` : `${this.commit}:${parent}`]);
+    if (tree?.type !== 'tree' || tree.bytes > this.#limits.files * 400) return undefined;
+    const [content] = await this.#objects.read([tree.oid]);
+    const entry = parseTree(content ?? Buffer.alloc(0)).find((one) => one.name === normal.slice(slash + 1));
+    if (entry === undefined || isDirectory(entry)) return undefined;
+    const what = refusal(entry, normal);
+    if (what !== undefined) throw sourceError('FL_SOURCE_FILE', { file: quoted(normal), what });
+    const [info] = await this.#objects.check([entry.oid]);
+    if (info === undefined) throw gone('an object is missing');
+    if (info.bytes > this.#limits.fileBytes) {
+      const words = `${quoted(normal)}, in bytes,`;
+      throw sourceError('FL_SOURCE_LIMIT', { url: this.#shown, what: words, value: info.bytes, limit: this.#limits.fileBytes });
+    }
+    return { path: normal, oid: entry.oid, bytes: info.bytes, isExecutable: entry.mode === '100755' };
   }
 
   async read(files: readonly Pick<TreeFile, 'path' | 'oid' | 'bytes'>[]): Promise<ReadonlyMap<string, Uint8Array>> {

@@ -203,6 +203,7 @@ class SourcesController implements Sources {
       commit: reader.commit,
       treeHash: (path) => watch(reader.treeHash(path)),
       list: (path) => watch(reader.list(path)),
+      find: (path) => watch(reader.find(path)),
       read: (files) => watch(reader.read(files)),
     };
   }

@@ -10,12 +10,6 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// text is what an engine hands on: YAML or JSON with the name it is reported under.
-type text struct {
-	name  string
-	bytes []byte
-}
-
 // document is one parsed YAML or JSON document: plain values (map[string]any, []any, string, int64, float64, bool, nil)
 // and the nodes they came from, for positions.
 type document struct {

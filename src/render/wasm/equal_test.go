@@ -19,7 +19,7 @@ func valuesOfOurs(t *testing.T, source string) (string, bool) {
 	t.Helper()
 	sink := &errorSink{}
 	p := &parser{sink: sink, used: map[string]bool{}, at: func(string, int) {}}
-	documents := p.parse(text{"a.yaml", []byte(source)})
+	documents := p.parse(text{name: "a.yaml", bytes: []byte(source)})
 	if sink.count() > 0 || len(documents) != 1 {
 		return "", false
 	}

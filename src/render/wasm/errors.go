@@ -14,6 +14,7 @@ const (
 	codeVariable    = "FL_RENDER_VARIABLE"     // a ${cluster.…} that does not resolve
 	codeEngine      = "FL_RENDER_ENGINE"       // needs an engine that is not there
 	codeNoRecipient = "FL_RENDER_NO_RECIPIENT" // secret data and nobody to seal it to
+	codeRequest     = "FL_RENDER_REQUEST"      // options that cannot be used
 	codeInternal    = "FL_RENDER_INTERNAL"     // our own defect
 )
 

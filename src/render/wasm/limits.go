@@ -12,5 +12,6 @@ const (
 	maxAliasNodes    = 20_000    // values that aliases and merges copy, per document
 	maxRequestBytes  = 48 << 20  // what the module takes at all; the plane's own bound is lower
 	maxAnnotationLen = 256 << 10 // apimachinery: TotalAnnotationSizeLimitB
+	maxChartBytes    = 32 << 20  // what one archive in charts/ unpacks to
 	maxWave          = 1_000     // either side of zero
 )

@@ -9,7 +9,15 @@ import (
 
 // request is what the child process hands in, next to the bytes of the files.
 type request struct {
-	Engine           string           `json:"engine"`
+	// Engine is one of engines, or "auto": found from the files.
+	Engine string `json:"engine"`
+	// Path is the application's directory in the file set, "." for its root.
+	Path      string            `json:"path"`
+	Helm      *helmOptions      `json:"helm"`
+	Kustomize *kustomizeOptions `json:"kustomize"`
+	Remotes   []remote          `json:"remotes"`
+	// Raw asks for what the engine itself prints, for comparing it with the real program.
+	Raw              bool             `json:"raw"`
 	Recurse          bool             `json:"recurse"`
 	Substitute       bool             `json:"substitute"`
 	Cluster          clusterVariables `json:"cluster"`
@@ -17,6 +25,11 @@ type request struct {
 	SensitiveKinds   []groupKind      `json:"sensitiveKinds"`
 	HasRecipients    bool             `json:"hasRecipients"`
 	Files            []fileHeader     `json:"files"`
+
+	// What a render says besides its objects.
+	raw   string
+	notes string
+	used  map[string]bool
 }
 
 type fileHeader struct {
@@ -29,17 +42,24 @@ type result struct {
 	Errors  []ruleError    `json:"errors"`
 	Objects []objectHeader `json:"objects"`
 	ReadSet readSet        `json:"readSet"`
+	Engine  string         `json:"engine"`
+	// Notes are a chart's NOTES.txt.
+	Notes string `json:"notes"`
+	Raw   string `json:"raw,omitempty"`
 }
 
 type objectHeader struct {
-	ID            objectID `json:"id"`
-	Scope         string   `json:"scope"`
-	Stage         string   `json:"stage"`
-	Wave          int      `json:"wave"`
-	Source        source   `json:"source"`
-	Sensitive     bool     `json:"sensitive"`
-	BodyBytes     int      `json:"bodyBytes"`
-	RedactedBytes int      `json:"redactedBytes"`
+	ID            objectID   `json:"id"`
+	Scope         string     `json:"scope"`
+	Stage         string     `json:"stage"`
+	Wave          int        `json:"wave"`
+	Source        source     `json:"source"`
+	Sensitive     bool       `json:"sensitive"`
+	BodyBytes     int        `json:"bodyBytes"`
+	RedactedBytes int        `json:"redactedBytes"`
+	Keep          bool       `json:"keep,omitempty"`
+	CreateOnly    bool       `json:"createOnly,omitempty"`
+	Hook          *hookFacts `json:"hook,omitempty"`
 }
 
 type source struct {
@@ -60,55 +80,104 @@ type readSet struct {
 // render is the whole of it: a pure function of the request and the files (clock and randomness come from the host).
 func render(r *request, files []file, at func(name string, line int)) (result, []*object) {
 	sink := &errorSink{}
-	set := &fileSet{files: files}
-	used := map[string]bool{}
-	objects := collect(r, set, sink, used, at)
+	set := newFileSet(files)
+	r.used = map[string]bool{}
+	if r.Path == "" {
+		r.Path = "."
+	}
+	if r.Engine == "auto" {
+		r.Engine = chooseEngine(set, r.Path)
+	}
+	objects := collect(r, set, sink, at)
 	if sink.count() == 0 {
 		objects = finish(r, objects, sink)
 	}
 	if sink.count() > 0 {
 		objects = nil
 	}
-	out := result{Errors: sink.all(), Objects: make([]objectHeader, 0, len(objects))}
-	out.ReadSet = readSet{Files: set.read, Listed: set.listed, Variables: sortedKeys(used)}
+	out := result{Errors: sink.all(), Objects: make([]objectHeader, 0, len(objects)), Engine: r.Engine, Notes: r.notes}
+	if r.Raw {
+		out.Raw = r.raw
+	}
+	out.ReadSet = readSet{Files: sortedKeys(set.read), Listed: set.listed, Variables: sortedKeys(r.used), Clock: set.clock}
 	for _, o := range objects {
 		out.ReadSet.HasSecrets = out.ReadSet.HasSecrets || o.sensitive
 		out.Objects = append(out.Objects, objectHeader{
 			ID: o.id, Scope: o.scope, Stage: o.stage, Wave: o.wave, Source: source{o.file, o.line},
 			Sensitive: o.sensitive, BodyBytes: len(o.body), RedactedBytes: len(o.redacted),
+			Keep: o.keep, CreateOnly: o.createOnly, Hook: o.hook,
 		})
 	}
 	return out, objects
 }
 
 // collect parses and identifies every object, one after another.
-func collect(r *request, set *fileSet, sink *errorSink, used map[string]bool, at func(name string, line int)) []*object {
+func collect(r *request, set *fileSet, sink *errorSink, at func(name string, line int)) []*object {
 	chosen, ok := engines[r.Engine]
 	if !ok {
-		sink.add(ruleError{Code: codeEngine, Rule: "engine-unavailable", Message: "there is no engine " + quote(r.Engine)})
+		sink.add(ruleError{Code: codeRequest, Rule: "request-form", Message: "there is no engine " + quote(r.Engine)})
 		return nil
 	}
-	p := &parser{sink: sink, used: used, at: at}
+	p := &parser{sink: sink, used: r.used, at: at}
 	if r.Substitute {
 		p.cluster = &r.Cluster
 	}
+	at(r.Path, 1)
 	var objects []*object
 	for _, t := range chosen.run(set, r, sink) {
-		for _, d := range p.parse(t) {
-			for _, o := range flatten(sink, &object{value: d.value, node: d.node, file: d.file, line: d.node.Line}, 0, nil) {
-				if identify(sink, o) {
-					checkMetadata(sink, o)
-					objects = append(objects, o)
+		before := len(sink.errors)
+		objects = appendObjects(objects, t, p)
+		if t.rendered {
+			placeRendered(sink.errors[before:], t)
+		}
+		if len(objects) > maxObjects {
+			sink.add(ruleError{Code: codeLimit, Rule: "object-count", File: t.name, Limit: maxObjects,
+				Message: fmt.Sprintf("more than %d objects; split the application", maxObjects)})
+			return nil
+		}
+	}
+	return objects
+}
+
+func appendObjects(objects []*object, t text, p *parser) []*object {
+	for _, d := range p.parse(t) {
+		start := &object{value: d.value, node: d.node, file: d.file, line: d.node.Line, text: &t}
+		for _, o := range flatten(p.sink, start, 0, nil) {
+			o.hook, o.createOnly, o.text = t.hook, t.createOnly, &t
+			if identify(p.sink, o) {
+				checkMetadata(p.sink, o)
+				o.keep = isKept(o)
+				if t.rendered {
+					o.line = max(t.line, 1)
 				}
-			}
-			if len(objects) > maxObjects {
-				sink.add(ruleError{Code: codeLimit, Rule: "object-count", File: t.name, Limit: maxObjects,
-					Message: fmt.Sprintf("more than %d objects; split the application", maxObjects)})
-				return nil
+				objects = append(objects, o)
 			}
 		}
 	}
 	return objects
+}
+
+// placeRendered turns lines of a rendered text, which nobody can go to, into words.
+func placeRendered(errors []ruleError, t text) {
+	for i := range errors {
+		if errors[i].File != t.name || strings.HasSuffix(errors[i].Message, outputSuffix) {
+			continue
+		}
+		if errors[i].Line > 0 {
+			errors[i].Message += fmt.Sprintf(" (line %d%s", errors[i].Line, outputSuffix)
+		}
+		errors[i].Line = max(t.line, 1)
+	}
+}
+
+const outputSuffix = " of the output)"
+
+// isKept says whether a chart or a person asked never to have the object deleted.
+func isKept(o *object) bool {
+	metadata, _ := o.value["metadata"].(map[string]any)
+	annotations, _ := metadata["annotations"].(map[string]any)
+	policy, _ := annotations["helm.sh/resource-policy"].(string)
+	return strings.ToLower(strings.TrimSpace(policy)) == "keep"
 }
 
 // finish gives every object its scope, namespace, stage and bytes, and orders the bundle.
@@ -183,6 +252,10 @@ func encode(o *object, sink *errorSink) {
 func refuseDuplicates(objects []*object, sink *errorSink) {
 	seen := make(map[objectID]*object, len(objects))
 	for _, o := range objects {
+		if o.hook != nil {
+			// Hooks may share an object with each other and with the bundle: they run at other times.
+			continue
+		}
 		key := o.id
 		key.Version = ""
 		first, twice := seen[key]
@@ -195,7 +268,21 @@ func refuseDuplicates(objects []*object, sink *errorSink) {
 	}
 }
 
+// compareObjects puts the bundle in the order of its application, and hooks after it, in the order of weight and name.
 func compareObjects(a, b *object) int {
+	if a.hook != nil || b.hook != nil {
+		if a.hook == nil || b.hook == nil {
+			return cmp.Compare(boolOrder(a.hook != nil), boolOrder(b.hook != nil))
+		}
+		return cmp.Or(
+			cmp.Compare(a.hook.Weight, b.hook.Weight),
+			strings.Compare(a.id.Name, b.id.Name),
+			strings.Compare(a.id.Group, b.id.Group),
+			strings.Compare(a.id.Kind, b.id.Kind),
+			strings.Compare(a.id.Namespace, b.id.Namespace),
+			slices.Compare(a.hook.Events, b.hook.Events),
+		)
+	}
 	return cmp.Or(
 		cmp.Compare(stageOrder[a.stage], stageOrder[b.stage]),
 		cmp.Compare(a.wave, b.wave),
@@ -204,4 +291,11 @@ func compareObjects(a, b *object) int {
 		strings.Compare(a.id.Namespace, b.id.Namespace),
 		strings.Compare(a.id.Name, b.id.Name),
 	)
+}
+
+func boolOrder(is bool) int {
+	if is {
+		return 1
+	}
+	return 0
 }

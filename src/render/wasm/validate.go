@@ -24,6 +24,11 @@ type object struct {
 	// sensitive objects leave the child sealed, with redacted in place of body.
 	sensitive bool
 	redacted  []byte
+	// keep, createOnly and hook are for the agent: never deleted, made once, run instead of held.
+	keep       bool
+	createOnly bool
+	hook       *hookFacts
+	text       *text
 }
 
 // fail reports an error at a field of the object, or at the object where the field has no node of its own.
@@ -36,6 +41,9 @@ func (o *object) failWith(sink *errorSink, e ruleError, path ...string) {
 		e.Code = codeInvalid
 	}
 	e.File, e.Line = o.file, lineAt(o.node, o.line, path)
+	if o.text != nil && o.text.rendered {
+		e.Line = max(o.text.line, 1)
+	}
 	if o.id.Kind != "" && e.Object == "" {
 		e.Object = o.id.String()
 	}
@@ -104,7 +112,7 @@ func flatten(sink *errorSink, o *object, depth int, out []*object) []*object {
 		if kind != "List" && value["kind"] == nil && value["apiVersion"] == nil {
 			value["kind"], value["apiVersion"] = strings.TrimSuffix(kind, "List"), apiVersion
 		}
-		out = flatten(sink, &object{value: value, node: node, file: o.file, line: line}, depth+1, out)
+		out = flatten(sink, &object{value: value, node: node, file: o.file, line: line, text: o.text}, depth+1, out)
 	}
 	return out
 }

@@ -10,6 +10,11 @@ type clusterVariables struct {
 	Name   string            `json:"name"`
 	Labels map[string]string `json:"labels"`
 	Facts  map[string]string `json:"facts"`
+	// Capabilities are what a chart may ask of the cluster; empty ones stand for what Helm assumes by itself.
+	Capabilities struct {
+		KubeVersion string   `json:"kubeVersion"`
+		APIs        []string `json:"apis"`
+	} `json:"capabilities"`
 }
 
 const variablePrefix = "${cluster."

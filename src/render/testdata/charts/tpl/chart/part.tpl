@@ -1,0 +1,1 @@
+from {{ .Release.Name }} {{ include "n" . }}
