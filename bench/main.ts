@@ -10,6 +10,7 @@ import { monorepo } from './monorepo.ts';
 import { planeAgents } from './plane-agents.ts';
 import { pushToApplied } from './push-to-applied.ts';
 import { load, machine, print, type Row } from './report.ts';
+import { stores } from './stores.ts';
 
 /** One benchmark: gives rows and what has to be said about them. */
 export interface Measured {
@@ -40,6 +41,7 @@ const benchmarks: readonly Benchmark[] = [
     run: (progress) => planeAgents({ count: 5000, commits: 1, restarts: 1 }, progress),
   },
   { name: 'kube-api', needsClusters: false, run: kubeApi },
+  { name: 'stores', needsClusters: false, run: stores },
 ];
 
 const asMarkdown = process.argv.includes('--markdown');

@@ -216,6 +216,7 @@ export class PostgresWriter {
   #drop(): void {
     const connection = this.#connection;
     this.#connection = undefined;
+    this.#clockOffsetMs = undefined;
     if (connection !== undefined) void connection.close();
   }
 
