@@ -195,7 +195,13 @@ const table: Readonly<Record<string, Row>> = {
   },
   H12: {
     what: 'archives with absolute, climbing, linked, device and sparse entries; zip bombs',
-    notApplicable: 'nothing of a Git source is an archive; what unpacks chart archives has its own tests',
+    // Nothing of a Git source is an archive; charts are.
+    by: [
+      [
+        'src/plane/sources/charts/chart-archive.test.ts',
+        'hostile archives are refused, and the sentence names the file and what is wrong',
+      ],
+    ],
   },
   H13: {
     what: 'hooks, filters and configuration in a repository',
@@ -281,6 +287,10 @@ const table: Readonly<Record<string, Row>> = {
     by: [
       ['src/render/children.int.test.ts', 'a child has no environment, no socket, no file of ours, and may not open any'],
       ['src/render/module.int.test.ts', 'the module wants nothing but functions of preview 1, and no more than expected'],
+      [
+        'src/render/helm.int.test.ts',
+        'what a template asks of the cluster is answered from the cluster, and is all that is recorded of it',
+      ],
     ],
   },
   H27: {
@@ -288,6 +298,14 @@ const table: Readonly<Record<string, Row>> = {
     by: [
       ['src/plane/sources/sources.int.test.ts', 'a name is resolved once, by the plane, and what it may not connect to is named'],
       ['src/plane/fetch/guarded-connect.int.test.ts', 'a name whose addresses are refused is not connected to'],
+      [
+        'src/plane/sources/charts/charts.int.test.ts',
+        'addresses are checked for repositories too, and a wrong password is told apart',
+      ],
+      [
+        'src/plane/sources/remote/resolve-references.int.test.ts',
+        'a dependency that is out of step, moved, forbidden or nowhere is a sentence',
+      ],
     ],
   },
   H28: {
@@ -296,7 +314,10 @@ const table: Readonly<Record<string, Row>> = {
   },
   H29: {
     what: 'remote bases, exec plugins, cyclic bases of Kustomize',
-    by: [['src/render/children.int.test.ts', 'a child has no environment, no socket, no file of ours, and may not open any']],
+    by: [
+      ['src/render/kustomize.int.test.ts', 'errors name a file, say what is missing, and repeat no literal of a secret'],
+      ['src/render/children.int.test.ts', 'a child has no environment, no socket, no file of ours, and may not open any'],
+    ],
   },
   H30: { what: 'a Terraform plan that runs programs', notApplicable: 'the plane runs no plans' },
   H31: {
