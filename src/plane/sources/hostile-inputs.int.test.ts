@@ -286,7 +286,10 @@ const table: Readonly<Record<string, Row>> = {
     what: 'lookup, getHostByName, env, files outside of the chart',
     by: [
       ['src/render/children.int.test.ts', 'a child has no environment, no socket, no file of ours, and may not open any'],
-      ['src/render/module.int.test.ts', 'the module wants nothing but functions of preview 1, and no more than expected'],
+      [
+        'src/render/module.int.test.ts',
+        'the module wants nothing but functions of preview 1, and whatever is about files is not there',
+      ],
       [
         'src/render/helm.int.test.ts',
         'what a template asks of the cluster is answered from the cluster, and is all that is recorded of it',
