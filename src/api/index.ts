@@ -14,8 +14,10 @@ import { Project } from './kinds/project.ts';
 import { Release } from './kinds/release.ts';
 import type { Kind } from './define-kind.ts';
 
+export * from './actions.ts';
 export * from './define-kind.ts';
 export * from './envelope.ts';
+export * from './journey.ts';
 export * from './key-set.ts';
 export * from './kinds/application.ts';
 export * from './kinds/chart-repository.ts';

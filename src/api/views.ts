@@ -1,5 +1,6 @@
+import type { ReasonAction } from './actions.ts';
+import type { JourneyStop } from './journey.ts';
 import type { ObjectIdentity, ObjectReport } from './wire.ts';
-import type { Journey } from './kinds/delivery.ts';
 
 /**
  * `/views/v1`: read-only aggregates for the console and the CLI. Bounded, sorted and grouped by the plane; each names the
@@ -27,17 +28,45 @@ export interface DeliveryCell extends DeliveryRef {
 /** Deliveries that are not what Git says, alike in reason. */
 export interface ProblemGroup {
   readonly code: string;
+  /** Of the oldest. */
+  readonly state: DeliveryState;
+  /** 0: an Application that is stuck before there is any Delivery. */
   readonly count: number;
   /** Of the oldest. */
   readonly sentence: string;
   readonly since: string;
   readonly actor: string;
   readonly next: string | undefined;
-  /** At most 20, oldest first. */
+  readonly action: ReasonAction;
+  /** Where it is about an Application and no Delivery. */
+  readonly application: { readonly project: string; readonly name: string } | undefined;
+  /** At most 20, oldest first; the others are pages of `deliveries?code=`. */
   readonly deliveries: readonly DeliveryCell[];
 }
 
-/** `GET /views/v1/fleet?group=<label>&where=<selector>&project=<p>&limit=&after=`. */
+/** One cluster in the grid: as bad as the worst that it holds. */
+export interface FleetCell {
+  readonly cluster: string;
+  readonly state: DeliveryState;
+  readonly ready: number;
+  readonly total: number;
+  /** Of the worst, oldest first; absent where all is well. */
+  readonly sentence?: string;
+  /** In a fleet small enough for names: at most 12 of its deliveries, those that are not ready first. */
+  readonly deliveries?: readonly { readonly project: string; readonly application: string; readonly state: DeliveryState }[];
+}
+
+export interface FleetGroup {
+  /** Value of the label; '(none)' where clusters have none; '' when grouped by nothing. */
+  readonly value: string;
+  readonly clusters: number;
+  readonly ready: number;
+  readonly total: number;
+  /** Worst first; at most what the page's limit leaves. */
+  readonly cells: readonly FleetCell[];
+}
+
+/** `GET /views/v1/fleet?group=<label>&where=<selector>&project=<p>&limit=`. */
 export interface FleetView {
   readonly revision: number;
   readonly at: string;
@@ -51,15 +80,21 @@ export interface FleetView {
     readonly ready: number;
   };
   readonly problems: readonly ProblemGroup[];
-  readonly groups: readonly {
-    readonly value: string;
-    readonly clusters: number;
-    readonly ready: number;
-    readonly total: number;
-    readonly cells: readonly DeliveryCell[];
-  }[];
+  /** Worst first, at most 200. */
+  readonly groups: readonly FleetGroup[];
+  /** How many groups there are. */
+  readonly groupCount: number;
   readonly labels: readonly string[];
   readonly frozen: boolean;
+}
+
+/** `GET /views/v1/deliveries?code=&state=&project=&application=&cluster=&where=&limit=&after=`: worst first, then oldest first. */
+export interface DeliveriesView {
+  readonly revision: number;
+  readonly at: string;
+  readonly total: number;
+  readonly items: readonly DeliveryCell[];
+  readonly next: string | undefined;
 }
 
 export interface ApplicationSummary {
@@ -73,12 +108,15 @@ export interface ApplicationSummary {
   readonly commit: string | undefined;
   readonly subject: string | undefined;
   readonly suspended: boolean;
+  readonly labels: Readonly<Record<string, string>>;
 }
 
-/** `GET /views/v1/applications`. */
+/** `GET /views/v1/applications?where=<selector>&project=&sort=worst|name&limit=&after=`. */
 export interface ApplicationsView {
   readonly revision: number;
   readonly at: string;
+  /** That match, on all pages. */
+  readonly total: number;
   readonly items: readonly ApplicationSummary[];
   readonly next: string | undefined;
 }
@@ -88,8 +126,12 @@ export interface ApplicationView extends ApplicationSummary {
   readonly revision: number;
   readonly at: string;
   readonly source: { readonly kind: string; readonly name: string; readonly url: string | undefined; readonly path: string };
-  readonly problem: { readonly sentence: string; readonly actor: string; readonly since: string } | undefined;
+  readonly problem:
+    | { readonly sentence: string; readonly actor: string; readonly since: string; readonly action: ReasonAction }
+    | undefined;
+  /** The first 1,000, worst first. */
   readonly deliveries: readonly DeliveryCell[];
+  /** The newest 20. */
   readonly releases: readonly {
     readonly name: string;
     readonly number: number;
@@ -102,7 +144,39 @@ export interface ApplicationView extends ApplicationSummary {
   }[];
 }
 
-/** `GET /views/v1/clusters`. */
+/** State of an object as the plane knows it from the last report. */
+export type ObjectState = 'ready' | ObjectReport['state'] | 'unknown';
+
+/**
+ * `GET /views/v1/matrix/<project>/<application>`: clusters × objects. Clusters that are equal in everything shown here
+ * (release, verdict, state of every object) are one column.
+ */
+export interface MatrixView {
+  readonly revision: number;
+  readonly at: string;
+  /** "94 alike, 3 differ". */
+  readonly sentence: string;
+  /** Largest first; at most 12. */
+  readonly columns: readonly {
+    /** How many clusters, and the first 100 of them by name. */
+    readonly count: number;
+    readonly clusters: readonly string[];
+    readonly state: DeliveryState;
+    readonly release: string | undefined;
+    /** Of the first of them, where they are not ready. */
+    readonly sentence: string | undefined;
+    /** One per row; null where the bundle has no such object. */
+    readonly states: readonly (ObjectState | null)[];
+  }[];
+  /** Objects that are not alike everywhere, or not ready; at most 500. */
+  readonly rows: readonly ObjectIdentity[];
+  /** Objects that every cluster holds as wanted. */
+  readonly alikeRows: number;
+  /** Clusters in no column, for want of room. */
+  readonly moreClusters: number;
+}
+
+/** An item of `GET /views/v1/clusters`. */
 export interface ClusterSummary {
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
@@ -117,9 +191,12 @@ export interface ClusterSummary {
   readonly agentVersion: string | undefined;
 }
 
+/** `GET /views/v1/clusters?where=<selector>&sort=worst|name&limit=&after=`. */
 export interface ClustersView {
   readonly revision: number;
   readonly at: string;
+  /** That match, on all pages. */
+  readonly total: number;
   readonly items: readonly ClusterSummary[];
   readonly next: string | undefined;
 }
@@ -131,9 +208,24 @@ export interface ClusterView extends ClusterSummary {
   readonly facts: Readonly<Record<string, string>>;
   readonly desired: { readonly epoch: number; readonly seq: number } | undefined;
   readonly held: { readonly epoch: number; readonly seq: number } | undefined;
+  /** How far the agent is behind; undefined before it joined. */
+  readonly lag: { readonly behind: number; readonly sentence: string } | undefined;
+  /** The first 1,000, worst first. */
   readonly deliveries: readonly DeliveryCell[];
+  /** What is not what Git says at this moment, with the names of who changed it; at most 200. */
+  readonly drift: readonly DriftRow[];
   readonly orphaned: readonly { readonly project: string; readonly application: string; readonly objects: number }[];
   readonly agentReasons: readonly { readonly code: string; readonly sentence: string; readonly since: string }[];
+}
+
+export interface DriftRow {
+  readonly project: string;
+  readonly application: string;
+  readonly id: ObjectIdentity;
+  readonly sentence: string;
+  readonly manager: string | undefined;
+  readonly fields: readonly string[];
+  readonly since: string;
 }
 
 export interface ObjectRow {
@@ -143,7 +235,7 @@ export interface ObjectRow {
   readonly sealed: boolean;
   readonly file: string | undefined;
   readonly line: number | undefined;
-  readonly state: 'ready' | ObjectReport['state'] | 'unknown';
+  readonly state: ObjectState;
   readonly sentence: string | undefined;
 }
 
@@ -163,7 +255,14 @@ export interface DeliveryView extends DeliveryCell {
       }
     | undefined;
   readonly applied: { readonly release: string; readonly bundle: string; readonly at: string } | undefined;
-  readonly journey: Journey | undefined;
+  readonly action: ReasonAction;
+  /** The newest first: a commit that is stuck before its release, then the release that is wanted. */
+  readonly journeys: readonly {
+    readonly release: string | undefined;
+    readonly commit: string | undefined;
+    readonly subject: string | undefined;
+    readonly stops: readonly JourneyStop[];
+  }[];
   /** Every reason that holds, in the fixed precedence; the first is the sentence. */
   readonly why: readonly {
     readonly area: string;
@@ -185,12 +284,38 @@ export interface DeliveryView extends DeliveryCell {
   readonly events: readonly ActivityItem[];
 }
 
-/** `GET /views/v1/deliveries/<project>/<application>/<cluster>/object?group=&kind=&namespace=&name=`: the wanted manifest, Secrets hidden. */
+/**
+ * `GET /views/v1/deliveries/<project>/<application>/<cluster>/object?group=&kind=&namespace=&name=`: one object as it was
+ * rendered, what the agent says about it, and what the release changes of it. Secrets stay hidden.
+ */
 export interface ObjectView {
   readonly revision: number;
+  readonly at: string;
   readonly row: ObjectRow;
-  /** As rendered, canonical JSON; undefined for what is sealed to the cluster. */
+  readonly problem:
+    | { readonly code: string; readonly sentence: string; readonly actor: string; readonly since: string }
+    | undefined;
+  readonly release: string;
+  /** YAML as rendered; undefined for what is sealed to the cluster. */
   readonly wanted: string | undefined;
+  /** The release that the cluster holds, where it is another one, and what of this object differs from it. */
+  readonly applied:
+    | { readonly release: string; readonly change: 'added' | 'changed' | 'unchanged'; readonly fields: readonly FieldChange[] }
+    | undefined;
+  readonly live: {
+    /** Fields that the agent found to differ, and who changed them. */
+    readonly differs: readonly string[];
+    readonly manager: string | undefined;
+    /** What the plane knows of the live object, and how to see all of it. */
+    readonly sentence: string;
+  };
+}
+
+export interface FieldChange {
+  readonly path: string;
+  /** JSON; undefined where it was not there. */
+  readonly before: string | undefined;
+  readonly after: string | undefined;
 }
 
 export interface ActivityItem {
@@ -201,16 +326,97 @@ export interface ActivityItem {
   readonly kind: string;
   readonly namespace: string;
   readonly name: string;
+  readonly application: string | undefined;
   readonly cluster: string | undefined;
   readonly count: number;
 }
 
-/** `GET /views/v1/activity?project=&application=&cluster=&type=&limit=&before=`. */
+/** `GET /views/v1/activity?project=&application=&cluster=&type=&kind=&limit=&before=`: newest first, of the last 20,000. */
 export interface ActivityView {
   readonly revision: number;
   readonly at: string;
   readonly items: readonly ActivityItem[];
+  /** `before` of the next page. */
   readonly next: string | undefined;
+}
+
+/** What a commit became for one Application. */
+export interface ChangeRelease {
+  readonly project: string;
+  readonly application: string;
+  readonly release: string;
+  readonly renderedAt: string;
+  /** Clusters it was made for. */
+  readonly clusters: number;
+  /** Of these, those that have it and are what Git says. */
+  readonly ready: number;
+  /** Deliveries that want this release now; 0 once a newer one has taken its place. */
+  readonly wanted: number;
+  readonly state: DeliveryState | 'replaced';
+}
+
+/** `GET /views/v1/changes?project=&limit=&before=`: commits that became releases, newest first. */
+export interface ChangesView {
+  readonly revision: number;
+  readonly at: string;
+  readonly items: readonly {
+    readonly commit: string;
+    readonly subject: string | undefined;
+    readonly author: string | undefined;
+    readonly committedAt: string;
+    /** When the newest of its releases was rendered. */
+    readonly at: string;
+    readonly releases: readonly ChangeRelease[];
+  }[];
+  readonly next: string | undefined;
+}
+
+/** `GET /views/v1/commits/<sha>`: everything a commit touched. */
+export interface CommitView {
+  readonly revision: number;
+  readonly at: string;
+  readonly commit: string;
+  readonly subject: string | undefined;
+  readonly author: string | undefined;
+  readonly committedAt: string | undefined;
+  readonly sources: readonly { readonly project: string; readonly name: string; readonly url: string | undefined }[];
+  /** "touched 2 applications on 94 clusters". */
+  readonly sentence: string;
+  readonly releases: readonly (ChangeRelease & {
+    /** The release before it, which the differences are against. */
+    readonly against: string | undefined;
+    /** Clusters whose content it changed. */
+    readonly changedClusters: number;
+    /** Across all clusters, each object once; at most 200. */
+    readonly objects: readonly {
+      readonly id: ObjectIdentity;
+      readonly change: 'added' | 'changed' | 'removed';
+      readonly clusters: number;
+      /** One of them. */
+      readonly cluster: string;
+    }[];
+    readonly moreObjects: number;
+    /** What wants this release and is not ready yet, worst first; at most 20. */
+    readonly deliveries: readonly DeliveryCell[];
+  })[];
+}
+
+/** `GET /views/v1/search?q=`: what is named like that; at most 30. */
+export interface SearchView {
+  readonly revision: number;
+  readonly at: string;
+  readonly items: readonly (
+    | { readonly kind: 'application'; readonly project: string; readonly name: string; readonly state: DeliveryState }
+    | { readonly kind: 'cluster'; readonly name: string; readonly state: DeliveryState }
+    | {
+        readonly kind: 'delivery';
+        readonly project: string;
+        readonly application: string;
+        readonly cluster: string;
+        readonly state: DeliveryState;
+      }
+    | { readonly kind: 'commit'; readonly commit: string; readonly subject: string | undefined }
+  )[];
 }
 
 /** `GET /views/v1/diff/<project>/<application>?commit=<ref>`: what a commit would change, per cluster, rendered; clusters alike share an entry. */
@@ -224,11 +430,7 @@ export interface DiffView {
     readonly changes: readonly {
       readonly id: ObjectIdentity;
       readonly change: 'added' | 'changed' | 'removed';
-      readonly fields: readonly {
-        readonly path: string;
-        readonly before: string | undefined;
-        readonly after: string | undefined;
-      }[];
+      readonly fields: readonly FieldChange[];
     }[];
     readonly unchanged: number;
   }[];

@@ -1,4 +1,5 @@
-import { keepPreviousData, useQuery, type UseQueryResult } from '@tanstack/react-query';
+import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
+import { useEffect, useRef } from 'react';
 
 /** An answer of the plane other than 2xx, in its own words. */
 export class PlaneError extends Error {
@@ -32,21 +33,73 @@ function errorOf(status: number, body: unknown): PlaneError {
   );
 }
 
-/** A view of the plane, kept on the screen while a newer one is fetched. The first segment of the key is what doorbells invalidate. */
-export function useView<T>(
-  path: string,
-  query: Readonly<Record<string, string | undefined>> = {},
-): UseQueryResult<T, PlaneError> {
+export type Query = Readonly<Record<string, string | undefined>>;
+
+function urlOf(path: string, query: Query): string {
   const search = new URLSearchParams(
     Object.entries(query).flatMap(([key, value]) => (value === undefined || value === '' ? [] : [[key, value]])),
   );
-  const url = `/views/v1/${path}${search.size === 0 ? '' : `?${search.toString()}`}`;
-  return useQuery<T, PlaneError>({
-    queryKey: ['view', url],
+  return `/views/v1/${path}${search.size === 0 ? '' : `?${search.toString()}`}`;
+}
+
+/** What a page knows: the newest answer, or the last good one beside the error that a newer one ran into. */
+export interface Known<T> {
+  readonly data: T | undefined;
+  readonly error: PlaneError | undefined;
+}
+
+/**
+ * A view of the plane. While another question is asked of the same path, or the plane cannot answer, the last known answer
+ * stays; never that of another path, which would be somebody else's data under this page's name.
+ */
+export function useView<T>(path: string, query: Query = {}, options: { readonly enabled?: boolean } = {}): Known<T> {
+  const url = urlOf(path, query);
+  const { data, error } = useQuery<T, PlaneError>({
+    queryKey: ['view', path, url],
     queryFn: ({ signal }) => read<T>(url, signal),
-    placeholderData: keepPreviousData,
-    retry: (count, error) => error.status >= 500 && count < 3,
+    retry: (count, failure) => !(failure instanceof PlaneError && failure.status < 500) && count < 3,
+    ...options,
   });
+  return useLastKnown(path, data, error);
+}
+
+export interface KnownList<Page> extends Known<readonly Page[]> {
+  readonly hasMore: boolean;
+  readonly isLoadingMore: boolean;
+  more(): void;
+}
+
+/** A view that comes in pages, each naming the `next`; `cursor` is what the plane calls it. */
+export function useList<Page extends { readonly next: string | undefined }>(
+  path: string,
+  query: Query,
+  cursor: 'after' | 'before' = 'after',
+): KnownList<Page> {
+  const answer = useInfiniteQuery({
+    queryKey: ['view', path, urlOf(path, query), 'pages'],
+    queryFn: ({ signal, pageParam }) => read<Page>(urlOf(path, { ...query, [cursor]: pageParam }), signal),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (last) => last.next,
+    retry: (count, failure) => !(failure instanceof PlaneError && failure.status < 500) && count < 3,
+  });
+  const known = useLastKnown(path, answer.data?.pages, answer.error as PlaneError | null);
+  return {
+    ...known,
+    hasMore: answer.hasNextPage,
+    isLoadingMore: answer.isFetchingNextPage,
+    more: () => void answer.fetchNextPage(),
+  };
+}
+
+function useLastKnown<T>(path: string, data: T | undefined, error: PlaneError | null): Known<T> {
+  const last = useRef<{ readonly path: string; readonly data: T } | undefined>(undefined);
+  useEffect(() => {
+    if (data !== undefined) last.current = { path, data };
+  }, [path, data]);
+  return {
+    data: data ?? (last.current?.path === path ? last.current.data : undefined),
+    error: error ?? undefined,
+  };
 }
 
 export async function login(token: string): Promise<void> {

@@ -8,6 +8,11 @@ export interface LiveState {
   readonly lastHeardMs: number;
 }
 
+/** A bell is answered this soon… */
+const SOON_MS = 150;
+/** …and a storm of them no more often than this: a view of the whole fleet is worth a second. */
+const EVERY_MS = 1000;
+
 let state: LiveState = { connected: undefined, lastHeardMs: Date.now() };
 const listeners = new Set<() => void>();
 let isListening = false;
@@ -37,13 +42,19 @@ export function listenForDoorbells(queryClient: QueryClient): void {
   isListening = true;
   let attempt = 0;
   let pending = false;
+  let refreshedAt = 0;
   const refresh = (): void => {
     if (pending) return;
     pending = true;
-    setTimeout(() => {
-      pending = false;
-      void queryClient.invalidateQueries({ queryKey: ['view'] });
-    }, 150);
+    setTimeout(
+      () => {
+        pending = false;
+        refreshedAt = Date.now();
+        // A refetch that is under way began before this bell: it may have missed what rang it.
+        void queryClient.invalidateQueries({ queryKey: ['view'] });
+      },
+      Math.max(SOON_MS, refreshedAt + EVERY_MS - Date.now()),
+    );
   };
   const connect = (): void => {
     const socket = new WebSocket(`${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/live`);
@@ -57,7 +68,7 @@ export function listenForDoorbells(queryClient: QueryClient): void {
       refresh();
     });
     socket.addEventListener('close', () => {
-      set({ connected: false, lastHeardMs: state.lastHeardMs });
+      set({ connected: false, lastHeardMs: state.connected === true ? Date.now() : state.lastHeardMs });
       attempt += 1;
       setTimeout(connect, Math.min(15_000, 500 * 2 ** attempt) * (0.5 + Math.random() / 2));
     });

@@ -17,7 +17,6 @@ const queryClient = new QueryClient({
       gcTime: 10 * 60_000,
       refetchOnWindowFocus: true,
       retry: 2,
-      placeholderData: (previous: unknown) => previous,
     },
   },
 });

@@ -1,5 +1,6 @@
 import type { DiffView } from '#api';
-import { diffObjects, type KubeObject } from '#kube';
+import { diffObjects, formatYaml, type KubeObject } from '#kube';
+import type { Manifests } from './views/index.ts';
 import type { Preview, PreviewedObject } from './applications/index.ts';
 
 /** A preview as the CLI and the console show it: fields instead of bodies; what is sealed to a cluster is only said to differ. */
@@ -25,12 +26,22 @@ function fieldsOf({ change, entry, before, after }: PreviewedObject): Fields {
     return change === 'changed' ? [{ path: '.data', before: '[redacted]', after: '[redacted]' }] : [];
   // A whole object that comes or goes is named, not spelled out.
   if (change !== 'changed') return [];
+  return changesOf(before, after);
+}
+
+function changesOf(before: Uint8Array | undefined, after: Uint8Array | undefined): Fields {
   return diffObjects(parse(before), parse(after), { maxChanges: 100 }).map(({ path, before: was, after: is }) => ({
     path,
     before: was === undefined ? undefined : JSON.stringify(was),
     after: is === undefined ? undefined : JSON.stringify(is),
   }));
 }
+
+/** Manifests for people: the views show them as YAML and compare them field by field. */
+export const manifests: Manifests = {
+  toYaml: (bytes) => formatYaml(parse(bytes)),
+  changes: changesOf,
+};
 
 /** For showing only: nothing that is parsed here is ever sent to a cluster. */
 function parse(bytes: Uint8Array | undefined): KubeObject | null {

@@ -52,7 +52,7 @@ import { createAgents } from './agents/index.ts';
 import { createApplications, previewCommit, refOf, type OpenSnapshot } from './applications/index.ts';
 import { createClusters, createEnroll } from './clusters/index.ts';
 import { credentialAdmission, decryptCredential } from './credential-admission.ts';
-import { diffViewOf } from './diff-view.ts';
+import { diffViewOf, manifests } from './diff-view.ts';
 import { createDeliveries, deliveryAdmission, readFacts, ReleaseHeads, why } from './deliveries/index.ts';
 import { adminKubeconfig } from './kubeconfig.ts';
 import { createSelf } from './self/index.ts';
@@ -244,6 +244,7 @@ export async function startPlane(options: PlaneOptions): Promise<Plane> {
       now: () => rfc3339(clock.now()),
       isFrozen: frozen,
       parseSelector: parseLabelSelector,
+      manifests,
       reports: {
         delivery: (cluster, project, application) => agents.live.lane(cluster)?.reports.get(`${project}/${application}`),
         cluster: (cluster) => agents.live.lane(cluster),

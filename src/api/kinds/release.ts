@@ -70,7 +70,7 @@ export const Release = defineKind({
     },
     ageColumn,
   ],
-  selectable: ['spec.application'],
+  selectable: ['spec.application', 'spec.source.commit'],
 });
 
 export type Release = ObjectOf<typeof Release>;

@@ -61,16 +61,6 @@ function whyCluster(view: ClusterView, nowMs: number): string {
   return out.join('');
 }
 
-const stations = [
-  ['committedAt', 'committed'],
-  ['renderedAt', 'rendered'],
-  ['releasedAt', 'released'],
-  ['signedAt', 'signed'],
-  ['fetchedAt', 'fetched'],
-  ['appliedAt', 'applied'],
-  ['healthyAt', 'healthy'],
-] as const;
-
 function whyDelivery(view: DeliveryView, nowMs: number): string {
   const out = [
     line(`${view.project}/${view.application} on ${view.cluster}: ${view.sentence}`),
@@ -79,12 +69,14 @@ function whyDelivery(view: DeliveryView, nowMs: number): string {
   if (view.wanted !== undefined)
     out.push(line(`  wanted:  ${view.wanted.release} (${(view.wanted.commit ?? '').slice(0, 10)} ${view.wanted.subject ?? ''})`));
   if (view.applied !== undefined) out.push(line(`  applied: ${view.applied.release}, ${age(view.applied.at, nowMs)} ago`));
-  if (view.journey !== undefined) {
-    const journey = view.journey;
-    const way = stations.map(([field, word]) =>
-      journey[field] === undefined ? `(${word})` : `${word} ${journey[field].slice(11, 19)}`,
+  for (const { commit, release, stops } of view.journeys) {
+    const way = stops.map(({ word, state, at }) =>
+      state === 'reached' ? `${word}${at === undefined ? '' : ` ${at.slice(11, 19)}`}` : `(${word})`,
     );
-    out.push(line(`  way:     ${way.join(' > ')}`));
+    // The release above needs no name; a commit that is not one yet does.
+    out.push(
+      line(`  way:     ${release === undefined && commit !== undefined ? `${commit.slice(0, 10)}: ` : ''}${way.join(' > ')}`),
+    );
   }
   for (const given of view.why.slice(1)) out.push(line(`  also: ${given.sentence}`));
   for (const object of view.objects.filter((row) => row.sentence !== undefined))

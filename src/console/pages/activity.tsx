@@ -1,42 +1,98 @@
 import { useNavigate, useSearch } from '@tanstack/react-router';
 import type { ActivityView } from '#api';
-import { useView } from '../api.ts';
+import { useList } from '../api.ts';
 import { ActivityList } from '../parts/activity-list.tsx';
 import { Copy } from '../parts/copy.tsx';
-import { Loaded } from '../parts/loaded.tsx';
+import { More } from '../parts/data-table.tsx';
+import { LoadedList } from '../parts/loaded.tsx';
+import { withValue, type ActivitySearch } from '../search.ts';
 import { useTitle } from '../title.ts';
 
+const named = [
+  ['project', 'Project'],
+  ['application', 'Application'],
+  ['cluster', 'Cluster'],
+] as const;
+
+/** What happened, newest first; asked of the plane by what it was about. */
 export function ActivityPage(): React.ReactNode {
   useTitle('Activity');
   const search = useSearch({ from: '/activity' });
   const navigate = useNavigate({ from: '/activity' });
-  const query = useView<ActivityView>('activity', {
-    project: search.project,
-    cluster: search.cluster,
-    type: search.type,
-    limit: '200',
-  });
+  const list = useList<ActivityView>('activity', { ...search, limit: '100' }, 'before');
   return (
     <>
       <h1>Activity</h1>
-      <form className="controls" onSubmit={(event) => event.preventDefault()}>
+      <form
+        className="controls"
+        role="search"
+        onSubmit={(event) => {
+          event.preventDefault();
+          const form = new FormData(event.currentTarget);
+          let next: ActivitySearch = search;
+          for (const [key] of named) {
+            const text = form.get(key);
+            next = withValue(next, key, typeof text === 'string' ? text.trim() : '');
+          }
+          void navigate({ search: next });
+        }}
+      >
         <label>
-          Show{' '}
+          Show
           <select
             value={search.type ?? ''}
-            onChange={(event) => {
-              const { type: _dropped, ...rest } = search;
-              void navigate({ search: event.target.value === '' ? rest : { ...rest, type: event.target.value } });
-            }}
+            onChange={(event) => void navigate({ search: withValue<ActivitySearch>(search, 'type', event.target.value) })}
           >
             <option value="">everything</option>
             <option value="Warning">warnings</option>
-            <option value="Normal">changes</option>
+            <option value="Normal">all but warnings</option>
           </select>
         </label>
+        {named.map(([key, title]) => (
+          <label key={key}>
+            {title}
+            <input
+              key={search[key] ?? ''}
+              name={key}
+              type="search"
+              className="short"
+              defaultValue={search[key] ?? ''}
+              spellCheck={false}
+              autoComplete="off"
+              autoCapitalize="off"
+            />
+          </label>
+        ))}
+        <button type="submit">Filter</button>
+        {Object.keys(search).length === 0 ? null : (
+          <button type="button" className="quiet" onClick={() => void navigate({ search: {} })}>
+            Clear
+          </button>
+        )}
       </form>
-      <Loaded query={query}>{(view) => <ActivityList items={view.items} />}</Loaded>
-      <Copy commands={['kubectl get events -A']} />
+      <LoadedList known={list}>
+        {(pages) => {
+          const items = pages.flatMap((page) => page.items);
+          return (
+            <>
+              <ActivityList items={items} />
+              <More
+                hasMore={list.hasMore}
+                isLoading={list.isLoadingMore}
+                shown={items.length}
+                total={undefined}
+                onMore={() => list.more()}
+              />
+            </>
+          );
+        }}
+      </LoadedList>
+      <Copy
+        commands={[
+          search.project === undefined ? 'kubectl get events -A' : `kubectl get events -n ${search.project}`,
+          ...(search.cluster === undefined ? [] : [`fairlead why cluster/${search.cluster}`]),
+        ]}
+      />
     </>
   );
 }

@@ -1,58 +1,58 @@
-import { Link } from '@tanstack/react-router';
-import type { ApplicationsView } from '#api';
-import { useView } from '../api.ts';
-import { Copy } from '../parts/copy.tsx';
-import { Loaded } from '../parts/loaded.tsx';
+import { Link, useSearch } from '@tanstack/react-router';
+import type { ApplicationsView, ApplicationSummary } from '#api';
+import { useList } from '../api.ts';
+import { applicationText } from '../parts/delivery-table.tsx';
+import { Labels } from '../parts/labels.tsx';
+import { ListPage } from '../parts/list-page.tsx';
 import { StateBadge } from '../parts/state-mark.tsx';
-import { useTitle } from '../title.ts';
 
 export function ApplicationsPage(): React.ReactNode {
-  useTitle('Applications');
-  const query = useView<ApplicationsView>('applications');
+  const search = useSearch({ from: '/applications' });
+  const list = useList<ApplicationsView>('applications', {
+    where: search.where,
+    sort: search.sort ?? 'worst',
+    limit: '100',
+  });
   return (
-    <>
-      <h1>Applications</h1>
-      <Loaded query={query}>
-        {(view) => (
-          <>
-            {view.items.length === 0 ? (
-              <p className="muted">No application yet. Apply one with kubectl, or put it into Git.</p>
+    <ListPage<ApplicationSummary, ApplicationsView>
+      title="Applications"
+      to="/applications"
+      search={search}
+      list={list}
+      whereLabel="Applications where"
+      empty={<p className="muted">No application yet. Apply one with kubectl, or put it into Git.</p>}
+      keyOf={(item) => `${item.project}/${item.name}`}
+      head={{
+        title: 'Application',
+        cell: (item) => (
+          <Link data-row="" to="/a/$project/$application" params={{ project: item.project, application: item.name }}>
+            {applicationText(item.project, item.name)}
+          </Link>
+        ),
+      }}
+      columns={[
+        { title: 'State', cell: (item) => <StateBadge state={item.state} />, look: 'nowrap' },
+        { title: 'Why', cell: (item) => (item.state === 'ready' ? '' : item.sentence), look: 'words' },
+        { title: 'As Git says', cell: (item) => `${item.ready} of ${item.total}`, look: 'number' },
+        { title: 'Release', cell: (item) => item.release ?? '', look: 'mono' },
+        {
+          title: 'Commit',
+          cell: (item) =>
+            item.commit === undefined ? (
+              ''
             ) : (
-              <table>
-                <thead>
-                  <tr>
-                    <th scope="col">Application</th>
-                    <th scope="col">State</th>
-                    <th scope="col">Why</th>
-                    <th scope="col">Ready</th>
-                    <th scope="col">Release</th>
-                  </tr>
-                </thead>
-                <tbody>
-                  {view.items.map((item) => (
-                    <tr key={`${item.project}/${item.name}`}>
-                      <th scope="row">
-                        <Link to="/a/$project/$application" params={{ project: item.project, application: item.name }}>
-                          {item.project === 'default' ? item.name : `${item.project}/${item.name}`}
-                        </Link>
-                      </th>
-                      <td>
-                        <StateBadge state={item.state} />
-                      </td>
-                      <td className="words">{item.sentence}</td>
-                      <td className="nowrap">
-                        {item.ready} of {item.total}
-                      </td>
-                      <td className="mono">{item.release ?? ''}</td>
-                    </tr>
-                  ))}
-                </tbody>
-              </table>
-            )}
-            <Copy commands={['kubectl get applications -A']} />
-          </>
-        )}
-      </Loaded>
-    </>
+              <Link to="/commits/$commit" params={{ commit: item.commit }}>
+                {item.commit.slice(0, 10)}
+              </Link>
+            ),
+          look: 'mono',
+        },
+        { title: 'Labels', cell: (item) => <Labels labels={item.labels} to="/applications" /> },
+      ]}
+      commands={[
+        `kubectl get applications -A${search.where === undefined ? '' : ` -l '${search.where}'`}`,
+        'fairlead status --all-projects',
+      ]}
+    />
   );
 }

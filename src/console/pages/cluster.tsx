@@ -1,27 +1,32 @@
 import { Link, useParams } from '@tanstack/react-router';
 import type { ClusterView } from '#api';
 import { useView } from '../api.ts';
-import { Copy } from '../parts/copy.tsx';
-import { DeliveryTable } from '../parts/delivery-table.tsx';
+import { Command, Copy } from '../parts/copy.tsx';
+import { Crumbs } from '../parts/crumbs.tsx';
+import { DataTable } from '../parts/data-table.tsx';
+import { applicationText, DeliveryTable } from '../parts/delivery-table.tsx';
+import { Labels } from '../parts/labels.tsx';
 import { Loaded } from '../parts/loaded.tsx';
+import { ObjectLink } from '../parts/object-tree.tsx';
 import { StateBadge } from '../parts/state-mark.tsx';
 import { Age } from '../parts/time.tsx';
+import { objectKey, objectText } from '../objects.ts';
 import { useTitle } from '../title.ts';
 
 export function ClusterPage(): React.ReactNode {
   const { cluster } = useParams({ from: '/c/$cluster' });
   useTitle(cluster);
-  const query = useView<ClusterView>(`clusters/${encodeURIComponent(cluster)}`);
+  const known = useView<ClusterView>(`clusters/${encodeURIComponent(cluster)}`);
   return (
-    <Loaded query={query}>
+    <Loaded known={known}>
       {(view) => (
         <>
-          <p className="crumb">Cluster</p>
+          <Crumbs items={[{ href: '/clusters', title: 'Clusters' }]} />
           <h1>
             {view.name} <StateBadge state={view.state} />
           </h1>
           <p className="lead">{view.sentence}</p>
-          {view.joined ? null : <Copy commands={[`fairlead enroll ${view.name}`]} />}
+          {view.joined ? null : <Command words="enrol its agent" command={`fairlead enroll ${view.name}`} />}
           {view.agentReasons.map((reason) => (
             <p key={reason.code + reason.sentence} className="stale">
               {reason.sentence}
@@ -30,29 +35,44 @@ export function ClusterPage(): React.ReactNode {
           <dl className="facts">
             <dt>Contact</dt>
             <dd>{view.lastContact === undefined ? 'never' : <Age at={view.lastContact} suffix=" ago" />}</dd>
-            <dt>Desired state</dt>
-            <dd className="mono">{position(view.desired)}</dd>
-            <dt>Held by the agent</dt>
-            <dd className="mono">{position(view.held)}</dd>
+            <dt>Lag</dt>
+            <dd>
+              {view.lag?.sentence ?? 'nothing was signed for it yet'}
+              {view.held === undefined ? null : (
+                <span className="muted mono">
+                  {' '}
+                  {view.held.epoch}.{view.held.seq}
+                </span>
+              )}
+            </dd>
             <dt>Agent</dt>
-            <dd className="mono">{view.agentVersion ?? ''}</dd>
+            <dd className="mono">{view.agentVersion ?? 'none'}</dd>
+            <dt>Labels</dt>
+            <dd>
+              {Object.keys(view.labels).length === 0 ? (
+                <span className="muted">none</span>
+              ) : (
+                <Labels labels={view.labels} to="/" />
+              )}
+            </dd>
             {Object.entries(view.facts).map(([key, value]) => (
               <Fact key={key} name={key} value={value} />
             ))}
-            <dt>Labels</dt>
-            <dd>
-              {Object.entries(view.labels).map(([key, value]) => (
-                <Link key={key} className="chip" to="/" search={{ where: `${key}=${value}` }}>
-                  {key}={value}
-                </Link>
-              ))}
-            </dd>
           </dl>
           <h2>What it holds</h2>
           {view.deliveries.length === 0 ? (
             <p className="muted">No application targets this cluster.</p>
           ) : (
             <DeliveryTable cells={view.deliveries} by="application" />
+          )}
+          {view.total > view.deliveries.length ? (
+            <p className="muted">{view.total - view.deliveries.length} more, none worse than these, are not shown.</p>
+          ) : null}
+          <h2>Drift</h2>
+          {view.drift.length === 0 ? (
+            <p className="muted">Nothing differs from Git that the agent knows of.</p>
+          ) : (
+            <Drift rows={view.drift} cluster={cluster} />
           )}
           {view.orphaned.length === 0 ? null : (
             <>
@@ -66,10 +86,46 @@ export function ClusterPage(): React.ReactNode {
               </ul>
             </>
           )}
-          <Copy commands={[`fairlead why cluster/${view.name}`, `kubectl get cluster ${view.name} -o yaml`]} />
+          <p>
+            <Link to="/activity" search={{ cluster }}>
+              What happened in {view.name}
+            </Link>
+          </p>
+          <Copy
+            commands={[
+              `fairlead why cluster/${view.name}`,
+              `kubectl get deliveries -A --field-selector spec.cluster=${view.name}`,
+              `kubectl get cluster ${view.name} -o yaml`,
+            ]}
+          />
         </>
       )}
     </Loaded>
+  );
+}
+
+function Drift({ rows, cluster }: { readonly rows: ClusterView['drift']; readonly cluster: string }): React.ReactNode {
+  return (
+    <DataTable
+      label="Drift"
+      rows={rows}
+      keyOf={(row) => `${row.project}/${row.application}/${objectKey(row.id)}`}
+      head={{
+        title: 'Object',
+        cell: (row) => (
+          <ObjectLink at={{ project: row.project, application: row.application, cluster }} id={row.id}>
+            {row.id.kind} {objectText(row.id)}
+          </ObjectLink>
+        ),
+      }}
+      columns={[
+        { title: 'Application', cell: (row) => applicationText(row.project, row.application) },
+        { title: 'Fields', cell: (row) => row.fields.join(', '), look: 'mono' },
+        { title: 'Changed by', cell: (row) => row.manager ?? 'not known', look: 'mono' },
+        { title: 'Since', cell: (row) => <Age at={row.since} />, look: 'nowrap' },
+        { title: 'Why', cell: (row) => row.sentence, look: 'words' },
+      ]}
+    />
   );
 }
 
@@ -80,8 +136,4 @@ function Fact({ name, value }: { readonly name: string; readonly value: string }
       <dd className="mono">{value}</dd>
     </>
   );
-}
-
-function position(value: { readonly epoch: number; readonly seq: number } | undefined): string {
-  return value === undefined ? 'none yet' : `${value.epoch}.${value.seq}`;
 }

@@ -1,71 +1,47 @@
-import { Link } from '@tanstack/react-router';
-import type { ClustersView } from '#api';
-import { useView } from '../api.ts';
-import { Copy } from '../parts/copy.tsx';
-import { Loaded } from '../parts/loaded.tsx';
+import { Link, useSearch } from '@tanstack/react-router';
+import type { ClustersView, ClusterSummary } from '#api';
+import { useList } from '../api.ts';
+import { Labels } from '../parts/labels.tsx';
+import { ListPage } from '../parts/list-page.tsx';
 import { StateBadge } from '../parts/state-mark.tsx';
 import { Age } from '../parts/time.tsx';
-import { useTitle } from '../title.ts';
 
 export function ClustersPage(): React.ReactNode {
-  useTitle('Clusters');
-  const query = useView<ClustersView>('clusters');
+  const search = useSearch({ from: '/clusters' });
+  const list = useList<ClustersView>('clusters', { where: search.where, sort: search.sort ?? 'worst', limit: '100' });
   return (
-    <>
-      <h1>Clusters</h1>
-      <Loaded query={query}>
-        {(view) => (
-          <>
-            {view.items.length === 0 ? (
-              <p className="muted">No cluster yet.</p>
-            ) : (
-              <table>
-                <thead>
-                  <tr>
-                    <th scope="col">Cluster</th>
-                    <th scope="col">State</th>
-                    <th scope="col">Why</th>
-                    <th scope="col">Labels</th>
-                    <th scope="col">Ready</th>
-                    <th scope="col">Contact</th>
-                    <th scope="col">Kubernetes</th>
-                  </tr>
-                </thead>
-                <tbody>
-                  {view.items.map((item) => (
-                    <tr key={item.name}>
-                      <th scope="row">
-                        <Link to="/c/$cluster" params={{ cluster: item.name }}>
-                          {item.name}
-                        </Link>
-                      </th>
-                      <td>
-                        <StateBadge state={item.state} />
-                      </td>
-                      <td className="words">{item.sentence}</td>
-                      <td>
-                        {Object.entries(item.labels).map(([key, value]) => (
-                          <Link key={key} className="chip" to="/" search={{ where: `${key}=${value}` }}>
-                            {key}={value}
-                          </Link>
-                        ))}
-                      </td>
-                      <td className="nowrap">
-                        {item.ready} of {item.total}
-                      </td>
-                      <td className="nowrap">
-                        {item.lastContact === undefined ? 'never' : <Age at={item.lastContact} suffix=" ago" />}
-                      </td>
-                      <td className="mono">{item.kubernetesVersion ?? ''}</td>
-                    </tr>
-                  ))}
-                </tbody>
-              </table>
-            )}
-            <Copy commands={['fairlead enroll my-cluster --label env=dev', 'kubectl get clusters']} />
-          </>
-        )}
-      </Loaded>
-    </>
+    <ListPage<ClusterSummary, ClustersView>
+      title="Clusters"
+      to="/clusters"
+      search={search}
+      list={list}
+      whereLabel="Clusters where"
+      empty={<p className="muted">No cluster yet. The command below makes the first.</p>}
+      keyOf={(item) => item.name}
+      head={{
+        title: 'Cluster',
+        cell: (item) => (
+          <Link data-row="" to="/c/$cluster" params={{ cluster: item.name }}>
+            {item.name}
+          </Link>
+        ),
+      }}
+      columns={[
+        { title: 'State', cell: (item) => <StateBadge state={item.state} />, look: 'nowrap' },
+        { title: 'Why', cell: (item) => (item.state === 'ready' ? '' : item.sentence), look: 'words' },
+        { title: 'As Git says', cell: (item) => `${item.ready} of ${item.total}`, look: 'number' },
+        {
+          title: 'Contact',
+          cell: (item) => (item.lastContact === undefined ? 'never' : <Age at={item.lastContact} suffix=" ago" />),
+          look: 'nowrap',
+        },
+        { title: 'Kubernetes', cell: (item) => item.kubernetesVersion ?? '', look: 'mono' },
+        { title: 'Labels', cell: (item) => <Labels labels={item.labels} to="/" /> },
+      ]}
+      commands={[
+        `kubectl get clusters${search.where === undefined ? '' : ` -l '${search.where}'`}`,
+        'fairlead enroll my-cluster --label env=dev',
+      ]}
+    />
   );
 }

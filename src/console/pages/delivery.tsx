@@ -1,48 +1,60 @@
 import { Link, useParams } from '@tanstack/react-router';
-import { useState } from 'react';
-import type { DeliveryView, ObjectRow, ObjectView } from '#api';
+import type { DeliveryView } from '#api';
 import { useView } from '../api.ts';
 import { ActivityList } from '../parts/activity-list.tsx';
-import { Copy } from '../parts/copy.tsx';
+import { Command, Copy } from '../parts/copy.tsx';
+import { Crumbs, pathTo } from '../parts/crumbs.tsx';
 import { Journey } from '../parts/journey.tsx';
 import { Loaded } from '../parts/loaded.tsx';
+import { ObjectTree } from '../parts/object-tree.tsx';
 import { StateBadge } from '../parts/state-mark.tsx';
 import { Age } from '../parts/time.tsx';
 import { useTitle } from '../title.ts';
+import { CommitLink } from './application.tsx';
 
 /** The atom of every view: one application on one cluster, and why it is as it is. */
 export function DeliveryPage(): React.ReactNode {
   const { project, application, cluster } = useParams({ from: '/d/$project/$application/$cluster' });
   useTitle(`${application} on ${cluster}`);
-  const path = `deliveries/${[project, application, cluster].map(encodeURIComponent).join('/')}`;
-  const query = useView<DeliveryView>(path);
+  const known = useView<DeliveryView>(`deliveries/${[project, application, cluster].map(encodeURIComponent).join('/')}`);
   return (
-    <Loaded query={query}>
+    <Loaded known={known}>
       {(view) => (
         <>
-          <p className="crumb">
-            <Link to="/a/$project/$application" params={{ project, application }}>
-              {application}
-            </Link>{' '}
-            on{' '}
-            <Link to="/c/$cluster" params={{ cluster }}>
-              {cluster}
-            </Link>
-          </p>
+          <Crumbs
+            items={[
+              { href: '/applications', title: 'Applications' },
+              { href: pathTo.application(project, application), title: application },
+            ]}
+          />
           <h1>
-            {application} on {cluster} <StateBadge state={view.state} />
+            {application} on{' '}
+            <Link className="plain" to="/c/$cluster" params={{ cluster }}>
+              {cluster}
+            </Link>{' '}
+            <StateBadge state={view.state} />
           </h1>
           <p className="lead">{view.sentence}</p>
-          <p className="muted">
-            since <Age at={view.since} suffix=" ago" />
-            {view.state === 'ready' ? null : ` · who can act: ${view.actor}`}
-          </p>
-          {view.journey === undefined ? null : <Journey times={view.journey} waitsFor={view.sentence} />}
-          {view.why.length < 2 ? null : (
+          {view.state === 'ready' ? (
+            <p className="muted">
+              for <Age at={view.since} />
+            </p>
+          ) : (
+            <div className="act">
+              <p className="muted">
+                for <Age at={view.since} /> · who can act: {view.actor}
+              </p>
+              <Command words={view.action.words} command={view.action.command} />
+            </div>
+          )}
+          {view.journeys.map((journey) => (
+            <Journey key={journey.release ?? journey.commit ?? ''} journey={journey} />
+          ))}
+          {whyOf(view).length < 2 ? null : (
             <>
               <h2>Everything that holds</h2>
               <ul className="why">
-                {view.why.map((reason) => (
+                {whyOf(view).map((reason) => (
                   <li key={reason.code + reason.sentence}>
                     <span className="chip">{reason.area}</span> {reason.sentence}
                   </li>
@@ -53,8 +65,8 @@ export function DeliveryPage(): React.ReactNode {
           <dl className="facts">
             <dt>Wanted</dt>
             <dd>
-              <span className="mono">{view.wanted?.release ?? 'nothing'}</span> {view.wanted?.commit?.slice(0, 10) ?? ''}{' '}
-              {view.wanted?.subject ?? ''}
+              <span className="mono">{view.wanted?.release ?? 'nothing'}</span>{' '}
+              {view.wanted?.commit === undefined ? null : <CommitLink commit={view.wanted.commit} />} {view.wanted?.subject ?? ''}
             </dd>
             <dt>Applied</dt>
             <dd>
@@ -73,12 +85,13 @@ export function DeliveryPage(): React.ReactNode {
             )}
           </dl>
           <h2>Objects</h2>
-          <Objects rows={view.objects} path={path} />
+          <ObjectTree rows={view.objects} at={{ project, application, cluster }} />
           <h2>What happened</h2>
           <ActivityList items={view.events} />
           <Copy
             commands={[
               `fairlead why ${application} ${cluster} -n ${project}`,
+              `fairlead tree ${application} ${cluster} -n ${project}`,
               `kubectl describe delivery ${application}.${cluster} -n ${project}`,
             ]}
           />
@@ -88,64 +101,7 @@ export function DeliveryPage(): React.ReactNode {
   );
 }
 
-function Objects({ rows, path }: { readonly rows: readonly ObjectRow[]; readonly path: string }): React.ReactNode {
-  const [open, setOpen] = useState<ObjectRow>();
-  if (rows.length === 0) return <p className="muted">None yet.</p>;
-  return (
-    <table>
-      <thead>
-        <tr>
-          <th scope="col">Object</th>
-          <th scope="col">State</th>
-          <th scope="col">Why</th>
-          <th scope="col">Written in</th>
-        </tr>
-      </thead>
-      <tbody>
-        {rows.map((row) => {
-          const key = `${row.id.group}/${row.id.kind}/${row.id.namespace}/${row.id.name}`;
-          const isOpen = open === row;
-          return [
-            <tr key={key}>
-              <th scope="row">
-                <button type="button" className="link" aria-expanded={isOpen} onClick={() => setOpen(isOpen ? undefined : row)}>
-                  {row.id.kind}{' '}
-                  <span className="mono">{row.id.namespace === '' ? row.id.name : `${row.id.namespace}/${row.id.name}`}</span>
-                </button>
-              </th>
-              <td>{objectWords[row.state]}</td>
-              <td className="words">{row.sentence ?? ''}</td>
-              <td className="mono">{row.file === undefined ? '' : `${row.file}:${row.line ?? 1}`}</td>
-            </tr>,
-            isOpen ? (
-              <tr key={`${key}/manifest`}>
-                <td colSpan={4}>
-                  <Manifest row={row} path={path} />
-                </td>
-              </tr>
-            ) : null,
-          ];
-        })}
-      </tbody>
-    </table>
-  );
-}
-
-const objectWords: Readonly<Record<ObjectRow['state'], string>> = {
-  ready: 'as wanted',
-  failed: 'refused',
-  unhealthy: 'not healthy',
-  drifted: 'drifted',
-  waiting: 'waiting',
-  deleting: 'going',
-  unknown: 'not known yet',
-};
-
-function Manifest({ row, path }: { readonly row: ObjectRow; readonly path: string }): React.ReactNode {
-  const { group, kind, namespace, name } = row.id;
-  const query = useView<ObjectView>(`${path}/object`, { group, kind, namespace, name });
-  if (query.data === undefined)
-    return <p className="muted">{query.error === null ? 'Asking the plane…' : query.error.message}</p>;
-  if (query.data.wanted === undefined) return <p className="muted">Its content is sealed to the cluster and cannot be shown.</p>;
-  return <pre className="manifest">{JSON.stringify(JSON.parse(query.data.wanted), undefined, 2)}</pre>;
+/** Each sentence once: what stops an object is often what stops the delivery. */
+function whyOf(view: DeliveryView): DeliveryView['why'] {
+  return view.why.filter(({ sentence }, index) => view.why.findIndex((other) => other.sentence === sentence) === index);
 }

@@ -1,9 +1,10 @@
 import { Link } from '@tanstack/react-router';
 import type { ActivityItem } from '#api';
+import { applicationText } from './delivery-table.tsx';
 import { Age } from './time.tsx';
 
 export function ActivityList({ items }: { readonly items: readonly ActivityItem[] }): React.ReactNode {
-  if (items.length === 0) return <p className="muted">Nothing has happened here yet.</p>;
+  if (items.length === 0) return <p className="muted">Nothing has happened here in the last day.</p>;
   return (
     <ul className="activity">
       {items.map((item) => (
@@ -15,6 +16,7 @@ export function ActivityList({ items }: { readonly items: readonly ActivityItem[
             <Age at={item.at} suffix=" ago" />
           </span>
           <span className="what">
+            {item.type === 'Warning' ? <span className="hidden">Warning: </span> : null}
             {item.sentence}
             {item.count > 1 ? <span className="muted"> ({item.count} times)</span> : null}
           </span>
@@ -28,34 +30,28 @@ export function ActivityList({ items }: { readonly items: readonly ActivityItem[
 }
 
 function About({ item }: { readonly item: ActivityItem }): React.ReactNode {
-  const [application, ...rest] = item.name.split('.');
-  switch (item.kind) {
-    case 'Delivery':
-      return (
-        <Link
-          to="/d/$project/$application/$cluster"
-          params={{ project: item.namespace, application: application ?? '', cluster: rest.join('.') }}
-        >
-          {application} on {rest.join('.')}
-        </Link>
-      );
-    case 'Application':
-      return (
-        <Link to="/a/$project/$application" params={{ project: item.namespace, application: item.name }}>
-          {item.name}
-        </Link>
-      );
-    case 'Cluster':
-      return (
-        <Link to="/c/$cluster" params={{ cluster: item.name }}>
-          {item.name}
-        </Link>
-      );
-    default:
-      return (
-        <>
-          {item.kind} {item.name}
-        </>
-      );
+  const { application, cluster, namespace: project } = item;
+  if (item.kind === 'Delivery' && application !== undefined) {
+    const at = cluster ?? item.name.slice(application.length + 1);
+    return (
+      <Link data-row="" to="/d/$project/$application/$cluster" params={{ project, application, cluster: at }}>
+        {applicationText(project, application)} on {at}
+      </Link>
+    );
   }
+  if (item.kind === 'Application') {
+    return (
+      <Link data-row="" to="/a/$project/$application" params={{ project, application: item.name }}>
+        {applicationText(project, item.name)}
+      </Link>
+    );
+  }
+  if (item.kind === 'Cluster') {
+    return (
+      <Link data-row="" to="/c/$cluster" params={{ cluster: item.name }}>
+        {item.name}
+      </Link>
+    );
+  }
+  return `${item.kind} ${item.name}`;
 }

@@ -1,7 +1,13 @@
 import { Link } from '@tanstack/react-router';
 import type { DeliveryCell } from '#api';
+import { DataTable } from './data-table.tsx';
 import { StateBadge } from './state-mark.tsx';
 import { Age } from './time.tsx';
+
+/** `web`, or `shop/web` outside of the default project. */
+export function applicationText(project: string, name: string): string {
+  return project === 'default' ? name : `${project}/${name}`;
+}
 
 /** Deliveries as rows; `by` says which half of the pair the page does not already name. */
 export function DeliveryTable({
@@ -9,45 +15,33 @@ export function DeliveryTable({
   by,
 }: {
   readonly cells: readonly DeliveryCell[];
-  readonly by: 'cluster' | 'application';
+  readonly by: 'cluster' | 'application' | 'both';
 }): React.ReactNode {
   return (
-    <table>
-      <thead>
-        <tr>
-          <th scope="col">{by === 'cluster' ? 'Cluster' : 'Application'}</th>
-          <th scope="col">State</th>
-          <th scope="col">Why</th>
-          <th scope="col">Release</th>
-          <th scope="col">Since</th>
-        </tr>
-      </thead>
-      <tbody>
-        {cells.map((cell) => (
-          <tr key={`${cell.project}/${cell.application}/${cell.cluster}`}>
-            <th scope="row">
-              <Link
-                to="/d/$project/$application/$cluster"
-                params={{ project: cell.project, application: cell.application, cluster: cell.cluster }}
-              >
-                {by === 'cluster'
-                  ? cell.cluster
-                  : cell.project === 'default'
-                    ? cell.application
-                    : `${cell.project}/${cell.application}`}
-              </Link>
-            </th>
-            <td>
-              <StateBadge state={cell.state} />
-            </td>
-            <td className="words">{cell.sentence}</td>
-            <td className="mono">{cell.release ?? ''}</td>
-            <td className="nowrap">
-              <Age at={cell.since} />
-            </td>
-          </tr>
-        ))}
-      </tbody>
-    </table>
+    <DataTable
+      label="Deliveries"
+      rows={cells}
+      keyOf={(cell) => `${cell.project}/${cell.application}/${cell.cluster}`}
+      head={{
+        title: by === 'cluster' ? 'Cluster' : by === 'application' ? 'Application' : 'Delivery',
+        cell: (cell) => (
+          <Link
+            data-row=""
+            to="/d/$project/$application/$cluster"
+            params={{ project: cell.project, application: cell.application, cluster: cell.cluster }}
+          >
+            {by === 'cluster'
+              ? cell.cluster
+              : `${applicationText(cell.project, cell.application)}${by === 'both' ? ` on ${cell.cluster}` : ''}`}
+          </Link>
+        ),
+      }}
+      columns={[
+        { title: 'State', cell: (cell) => <StateBadge state={cell.state} />, look: 'nowrap' },
+        { title: 'Why', cell: (cell) => (cell.state === 'ready' ? '' : cell.sentence), look: 'words' },
+        { title: 'Release', cell: (cell) => cell.release ?? '', look: 'mono' },
+        { title: 'Since', cell: (cell) => <Age at={cell.since} />, look: 'nowrap' },
+      ]}
+    />
   );
 }

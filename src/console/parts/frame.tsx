@@ -1,24 +1,32 @@
 import { useQueryClient } from '@tanstack/react-query';
 import { Link, Outlet, useRouterState } from '@tanstack/react-router';
-import { useEffect, useState } from 'react';
+import { useEffect, useMemo, useState } from 'react';
+import { useKeys } from '../keys.ts';
 import { listenForDoorbells, useLive } from '../live.ts';
 import { applyTheme, currentTheme, type Theme } from '../theme.ts';
-import { ageText, useNow } from './time.tsx';
+import { KeyHelp, Palette } from './palette.tsx';
+import { useAge } from './time.tsx';
 
 const pages = [
-  ['/', 'Fleet'],
-  ['/applications', 'Applications'],
-  ['/clusters', 'Clusters'],
-  ['/activity', 'Activity'],
+  ['/', 'Fleet', /^\/$/],
+  ['/applications', 'Applications', /^\/(applications|a|d)(\/|$)/],
+  ['/clusters', 'Clusters', /^\/(clusters|c)(\/|$)/],
+  ['/changes', 'Changes', /^\/(changes|commits)(\/|$)/],
+  ['/activity', 'Activity', /^\/activity$/],
 ] as const;
 
 export function Frame(): React.ReactNode {
-  const isLogin = useRouterState({ select: (state) => state.location.pathname === '/login' });
+  const path = useRouterState({ select: (state) => state.location.pathname });
+  const isLogin = path === '/login';
+  const [dialog, setDialog] = useState<'palette' | 'help'>();
   const queryClient = useQueryClient();
   useEffect(() => {
     // Without a session the line would only be refused.
     if (!isLogin) listenForDoorbells(queryClient);
   }, [isLogin, queryClient]);
+  const open = useMemo(() => ({ palette: () => setDialog('palette'), help: () => setDialog('help') }), []);
+  useKeys(open);
+  const close = (): void => setDialog(undefined);
   return (
     <>
       <a className="skip" href="#main">
@@ -31,13 +39,8 @@ export function Frame(): React.ReactNode {
         </Link>
         {isLogin ? null : (
           <nav aria-label="Pages">
-            {pages.map(([to, title]) => (
-              <Link
-                key={to}
-                to={to}
-                activeOptions={{ exact: to === '/', includeSearch: false }}
-                activeProps={{ 'aria-current': 'page' }}
-              >
+            {pages.map(([to, title, here]) => (
+              <Link key={to} to={to} activeProps={{}} {...(here.test(path) ? { 'aria-current': 'page' as const } : {})}>
                 {title}
               </Link>
             ))}
@@ -45,11 +48,18 @@ export function Frame(): React.ReactNode {
         )}
         <span className="spacer" />
         {isLogin ? null : <Contact />}
+        {isLogin ? null : (
+          <button type="button" className="quiet" onClick={open.palette}>
+            Go to <kbd>Ctrl K</kbd>
+          </button>
+        )}
         <ThemeSwitch />
       </header>
       <main id="main" tabIndex={-1}>
         <Outlet />
       </main>
+      {dialog === 'palette' && !isLogin ? <Palette onClose={close} /> : null}
+      {dialog === 'help' ? <KeyHelp onClose={close} /> : null}
     </>
   );
 }
@@ -57,15 +67,11 @@ export function Frame(): React.ReactNode {
 /** Green while doorbells come; amber with the time of the last contact when the line is lost. */
 function Contact(): React.ReactNode {
   const live = useLive();
-  const now = useNow();
+  const age = useAge(live.lastHeardMs);
   return (
     <span className={live.connected === false ? 'contact contact-lost' : 'contact contact-live'} role="status">
       <span className="dot" aria-hidden="true" />
-      {live.connected === undefined
-        ? 'connecting'
-        : live.connected
-          ? 'live'
-          : `no contact for ${ageText(live.lastHeardMs, now)}; showing the last known state`}
+      {live.connected === undefined ? 'connecting' : live.connected ? 'live' : `no contact for ${age}`}
     </span>
   );
 }

@@ -1,31 +1,39 @@
 import {
-  actorOf,
+  actionFor,
   Application,
-  Bundle,
   Cluster,
   Delivery,
   deliveryName,
-  Event,
+  DesiredStateRow,
+  journeyStops,
   readSource,
-  isReasonCode,
+  snapshotFor,
   nextStep,
   Release,
   say,
-  type ActivityItem,
-  type ActivityView,
   type ApplicationView,
+  type BundleEntry,
   type ClusterView,
   type DeliveryReport,
   type DeliveryView,
+  type DriftRow,
+  type FieldChange,
   type ObjectIdentity,
   type ObjectRow,
   type ObjectView,
   type WireReason,
 } from '#api';
 import type { Store } from '#plane/store';
-import { applicationSummary, cellOf, clusterSummary } from './fleet-view.ts';
-import type { FleetIndex } from './fleet-index.ts';
+import { activityView } from './activity-view.ts';
+import { identityOf, readBundles, statesOf } from './bundles.ts';
+import { cellOf, whoCanAct } from './fleet-view.ts';
+import { sentenceOf, type FleetIndex, type IndexedDelivery } from './fleet-index.ts';
+import { applicationSummary, clusterSummary } from './list-views.ts';
 import { compareStates } from './state.ts';
+
+/** Deliveries on one page of a detail. */
+const MAX_DELIVERIES = 1_000;
+const MAX_DRIFT = 200;
 
 /** What a cluster's agent said last, from the agents room. */
 export interface LastReports {
@@ -50,12 +58,27 @@ export interface ExplainedReason {
   readonly since: string | undefined;
 }
 
+/** How objects are written and compared; from the kube room. Bytes are canonical JSON. */
+export interface Manifests {
+  toYaml(bytes: Uint8Array): string;
+  changes(before: Uint8Array | undefined, after: Uint8Array | undefined): readonly FieldChange[];
+}
+
 export interface DetailSources {
   readonly index: FleetIndex;
   readonly store: Store;
   readonly reports: LastReports;
   readonly explain: Explain;
+  readonly manifests: Manifests;
   readonly now: () => string;
+}
+
+/** Worst first, then by name; the first thousand. */
+function cells(members: Iterable<IndexedDelivery>, nameOf: (one: IndexedDelivery) => string): ApplicationView['deliveries'] {
+  return [...members]
+    .sort((a, b) => compareStates(a.state, b.state) || (nameOf(a) < nameOf(b) ? -1 : 1))
+    .slice(0, MAX_DELIVERIES)
+    .map(cellOf);
 }
 
 export async function applicationView(from: DetailSources, project: string, name: string): Promise<ApplicationView | undefined> {
@@ -79,13 +102,11 @@ export async function applicationView(from: DetailSources, project: string, name
       ? undefined
       : {
           sentence: indexed.message,
-          actor: isReasonCode(indexed.code) ? actorOf(indexed.code) : 'platform team',
+          actor: whoCanAct(indexed.code),
           since: indexed.since,
+          action: actionFor({ code: indexed.code, args: indexed.args, project, application: name }),
         },
-    deliveries: from.index
-      .deliveriesOfApplication(project, name)
-      .sort((a, b) => compareStates(a.state, b.state) || a.cluster.localeCompare(b.cluster))
-      .map(cellOf),
+    deliveries: cells(from.index.ofApplication(project, name).members, (one) => one.cluster),
     releases: newest.map(({ metadata, spec }) => ({
       name: metadata.name,
       number: spec.number,
@@ -104,20 +125,71 @@ export async function clusterView(from: DetailSources, name: string): Promise<Cl
   const cluster = await from.store.get(Cluster, { namespace: '', name });
   if (indexed === undefined || cluster === undefined) return undefined;
   const last = from.reports.cluster(name);
+  const { desired, held } = cluster.status ?? {};
   return {
     ...clusterSummary(from.index, indexed, from.reports.lastContact(name)),
     revision: from.index.revision,
     at: from.now(),
     facts: cluster.status?.facts ?? {},
-    desired: cluster.status?.desired,
-    held: cluster.status?.held,
-    deliveries: from.index
-      .deliveriesOfCluster(name)
-      .sort((a, b) => compareStates(a.state, b.state) || a.application.localeCompare(b.application))
-      .map(cellOf),
+    desired,
+    held,
+    lag: await lagOf(from, name, desired, held),
+    deliveries: cells(from.index.ofCluster(name).members, (one) => one.application),
+    drift: driftOf(from, name),
     orphaned: last?.orphaned ?? [],
     agentReasons: (last?.agent ?? []).map((reason) => ({ code: reason.code, sentence: say(reason), since: reason.since })),
   };
+}
+
+/** How far the cluster is behind what was signed for it. Positions in status are written late, the newest row is not. */
+async function lagOf(
+  { store }: DetailSources,
+  name: string,
+  desired: ClusterView['desired'],
+  held: ClusterView['held'],
+): Promise<ClusterView['lag']> {
+  const row = await store.get(DesiredStateRow, { namespace: '', name });
+  const newest = row?.spec.position ?? desired;
+  if (newest === undefined) return undefined;
+  if (held === undefined) return { behind: newest.seq, sentence: 'it has not said yet what it holds' };
+  if (held.epoch !== newest.epoch)
+    return {
+      behind: newest.seq,
+      sentence: `it holds ${held.epoch}.${held.seq}, of another epoch than ${newest.epoch}.${newest.seq}`,
+    };
+  const behind = Math.max(0, newest.seq - held.seq);
+  return {
+    behind,
+    sentence:
+      behind === 0
+        ? 'it holds the newest desired state'
+        : `${behind} ${behind === 1 ? 'change' : 'changes'} of the desired state behind`,
+  };
+}
+
+/** Everything that agents report to differ from Git in this cluster, and who changed it. */
+function driftOf(from: DetailSources, cluster: string): readonly DriftRow[] {
+  const rows: DriftRow[] = [];
+  for (const { project, application } of from.index.ofCluster(cluster).members) {
+    for (const problem of from.reports.delivery(cluster, project, application)?.problems ?? []) {
+      if (problem.state !== 'drifted' || rows.length >= MAX_DRIFT) continue;
+      rows.push({
+        project,
+        application,
+        id: problem.id,
+        sentence: say(problem.reason),
+        ...driftNames(problem.reason),
+        since: problem.reason.since,
+      });
+    }
+  }
+  return rows.sort((a, b) => (a.since < b.since ? -1 : 1));
+}
+
+/** Who changed which fields, from the arguments of a reason about drift. */
+function driftNames({ args }: WireReason): { readonly manager: string | undefined; readonly fields: readonly string[] } {
+  const text = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : undefined);
+  return { manager: text(args['manager']), fields: text(args['fields'])?.split(', ') ?? [] };
 }
 
 export async function deliveryView(
@@ -134,13 +206,18 @@ export async function deliveryView(
   const release = wanted === undefined ? undefined : await from.store.get(Release, { namespace: project, name: wanted.release });
   const report = from.reports.delivery(cluster, project, application);
   const why = await from.explain(delivery);
-  const events = await activityView(from, { project, kind: 'Delivery', name, cluster: undefined, type: undefined, limit: 50 });
+  const events = activityView(
+    from.index,
+    { project, application, cluster, kind: 'Delivery', type: undefined, limit: 50, before: undefined },
+    from.now(),
+  );
   return {
     ...cellOf(indexed),
     revision: from.index.revision,
     at: from.now(),
-    actor: isReasonCode(indexed.code) ? actorOf(indexed.code) : 'platform team',
+    actor: whoCanAct(indexed.code),
     next: nextStep(indexed),
+    action: actionFor(indexed),
     phase: delivery.status?.phase ?? 'Unknown',
     wanted:
       wanted === undefined
@@ -152,12 +229,61 @@ export async function deliveryView(
             subject: release?.spec.source.subject,
           },
     applied: delivery.status?.applied,
-    journey: delivery.status?.journey,
+    journeys: await journeysOf(from, delivery, release, indexed, why[0]?.area),
     why: why.map(({ area, code, sentence, actor, since }) => ({ area, code, sentence, actor, since })),
     counts: delivery.status?.objects,
     objects: wanted === undefined ? [] : await objectRows(from.store, wanted.bundle, wanted.release, report),
     events: events.items,
   };
+}
+
+/** The way of the wanted release, and above it that of a newer commit that does not get as far as a release. */
+async function journeysOf(
+  { store }: DetailSources,
+  delivery: Delivery,
+  release: Release | undefined,
+  indexed: IndexedDelivery,
+  area: string | undefined,
+): Promise<DeliveryView['journeys']> {
+  const { project } = indexed;
+  const application = await store.get(Application, { namespace: project, name: indexed.application });
+  const journeys: DeliveryView['journeys'][number][] = [];
+  const seen = application?.status?.commit;
+  const isStuck = area === 'source' || area === 'render' || area === 'claim' || area === 'hold';
+  if (seen !== undefined && seen !== release?.spec.source.commit && (isStuck || release === undefined)) {
+    const source = application === undefined ? undefined : await readSource(store, application);
+    const state = application === undefined || source === undefined ? undefined : snapshotFor(application, source).snapshot;
+    const snapshot = state?.commit === seen ? state : undefined;
+    journeys.push({
+      release: undefined,
+      commit: seen,
+      subject: snapshot?.subject,
+      // The commit was seen, even where nobody remembers its time.
+      stops: journeyStops({ committedAt: snapshot?.committedAt ?? delivery.metadata.creationTimestamp }, sentenceOf(indexed)),
+    });
+  }
+  const times = delivery.status?.journey;
+  if (delivery.spec.wanted !== undefined) {
+    journeys.push({
+      release: delivery.spec.wanted.release,
+      commit: release?.spec.source.commit,
+      subject: release?.spec.source.subject,
+      stops: journeyStops(
+        times?.release === delivery.spec.wanted.release
+          ? times
+          : {
+              ...(release === undefined
+                ? {}
+                : { committedAt: release.spec.source.committedAt, renderedAt: release.spec.renderedAt }),
+              releasedAt: delivery.spec.wanted.assignedAt,
+            },
+        sentenceOf(indexed),
+      ),
+    });
+  }
+  if (journeys.length === 0)
+    journeys.push({ release: undefined, commit: undefined, subject: undefined, stops: journeyStops({}, sentenceOf(indexed)) });
+  return journeys;
 }
 
 /** The wanted objects in apply order, each with what the agent says about it. */
@@ -167,29 +293,22 @@ async function objectRows(
   release: string,
   report: DeliveryReport | undefined,
 ): Promise<ObjectRow[]> {
-  const bytes = (await store.blobs([bundle])).get(bundle);
-  if (bytes === undefined) return [];
-  const { entries } = JSON.parse(Buffer.from(bytes).toString('utf8')) as Bundle;
-  const problems = new Map((report?.problems ?? []).map((problem) => [identity(problem.id), problem]));
-  const isAbout = report?.release === release && report.bundle === bundle;
-  return entries.map((entry) => {
-    const problem = isAbout ? problems.get(identity(entry.id)) : undefined;
-    const isSettled = isAbout && report.objects.applied === report.objects.total;
-    return {
-      id: entry.id,
-      stage: entry.stage,
-      wave: entry.wave,
-      sealed: entry.sealed !== undefined,
-      file: entry.source?.file,
-      line: entry.source?.line,
-      state: problem?.state ?? (isSettled ? 'ready' : 'unknown'),
-      sentence: problem === undefined ? undefined : say(problem.reason),
-    };
-  });
+  const entries = (await readBundles(store, [bundle])).get(bundle) ?? [];
+  return entries.map((entry) => objectRow(entry, statesOf(report, release, bundle)));
 }
 
-function identity(id: ObjectIdentity): string {
-  return `${id.group}/${id.kind}/${id.namespace}/${id.name}`;
+function objectRow(entry: BundleEntry, { problems, otherwise }: ReturnType<typeof statesOf>): ObjectRow {
+  const problem = problems.get(identityOf(entry.id));
+  return {
+    id: entry.id,
+    stage: entry.stage,
+    wave: entry.wave,
+    sealed: entry.sealed !== undefined,
+    file: entry.source?.file,
+    line: entry.source?.line,
+    state: problem?.state ?? otherwise,
+    sentence: problem === undefined ? undefined : say(problem.reason),
+  };
 }
 
 /** One object of a delivery: where it stands, and its manifest as rendered. What is sealed to the cluster stays hidden. */
@@ -201,61 +320,71 @@ export async function objectView(
   const delivery = await from.store.get(Delivery, { namespace: ref.project, name: deliveryName(ref.application, ref.cluster) });
   const wanted = delivery?.spec.wanted;
   if (wanted === undefined) return undefined;
+  const applied = delivery?.status?.applied;
+  const key = identityOf(id);
+  const bundles = await readBundles(from.store, [wanted.bundle, ...(applied === undefined ? [] : [applied.bundle])]);
+  const entry = bundles.get(wanted.bundle)?.find((one) => identityOf(one.id) === key);
+  if (entry === undefined) return undefined;
   const report = from.reports.delivery(ref.cluster, ref.project, ref.application);
-  const rows = await objectRows(from.store, wanted.bundle, wanted.release, report);
-  const row = rows.find(
-    (candidate) =>
-      candidate.id.group === id.group &&
-      candidate.id.kind === id.kind &&
-      candidate.id.namespace === id.namespace &&
-      candidate.id.name === id.name,
-  );
-  if (row === undefined) return undefined;
-  const bundleBytes = (await from.store.blobs([wanted.bundle])).get(wanted.bundle);
-  const bundle = bundleBytes === undefined ? undefined : (JSON.parse(Buffer.from(bundleBytes).toString('utf8')) as Bundle);
-  const entry = bundle?.entries.find((candidate) => identity(candidate.id) === identity(row.id));
-  if (entry === undefined || entry.sealed !== undefined) return { revision: from.index.revision, row, wanted: undefined };
-  const body = (await from.store.blobs([entry.digest])).get(entry.digest);
-  return { revision: from.index.revision, row, wanted: body === undefined ? undefined : Buffer.from(body).toString('utf8') };
+  const states = statesOf(report, wanted.release, wanted.bundle);
+  const problem = states.problems.get(key);
+  const former = applied === undefined ? undefined : bundles.get(applied.bundle)?.find((one) => identityOf(one.id) === key);
+  const isHidden = entry.sealed !== undefined || former?.sealed !== undefined;
+  const bodies = isHidden
+    ? new Map<string, Uint8Array>()
+    : await from.store.blobs([entry.digest, ...(former === undefined ? [] : [former.digest])]);
+  const body = bodies.get(entry.digest);
+  const differs = problem?.state === 'drifted' ? driftNames(problem.reason) : { manager: undefined, fields: [] };
+  return {
+    revision: from.index.revision,
+    at: from.now(),
+    row: objectRow(entry, states),
+    problem:
+      problem === undefined
+        ? undefined
+        : {
+            code: problem.reason.code,
+            sentence: say(problem.reason),
+            actor: whoCanAct(problem.reason.code),
+            since: problem.reason.since,
+          },
+    release: wanted.release,
+    wanted: body === undefined ? undefined : from.manifests.toYaml(body),
+    applied:
+      applied === undefined || applied.release === wanted.release || !bundles.has(applied.bundle)
+        ? undefined
+        : {
+            release: applied.release,
+            change: former === undefined ? 'added' : isEqual(former, entry) ? 'unchanged' : 'changed',
+            fields:
+              former === undefined || isHidden ? [] : from.manifests.changes(bodies.get(former.digest), bodies.get(entry.digest)),
+          },
+    live: { differs: differs.fields, manager: differs.manager, sentence: liveSentence(states.otherwise, problem, entry) },
+  };
 }
 
-export interface ActivityQuery {
-  readonly project: string | undefined;
-  readonly kind: string | undefined;
-  readonly name: string | undefined;
-  readonly cluster: string | undefined;
-  readonly type: string | undefined;
-  readonly limit: number;
+function isEqual(a: BundleEntry, b: BundleEntry): boolean {
+  return a.digest === b.digest || (a.sealed !== undefined && a.sealed === b.sealed);
 }
 
-/** What happened, newest first. */
-export async function activityView(
-  from: Pick<DetailSources, 'store' | 'index' | 'now'>,
-  query: ActivityQuery,
-): Promise<ActivityView> {
-  const fields = [
-    ...(query.name === undefined ? [] : [{ path: 'spec.involvedObject.name', operator: '=' as const, value: query.name }]),
-    ...(query.kind === undefined ? [] : [{ path: 'spec.involvedObject.kind', operator: '=' as const, value: query.kind }]),
-    ...(query.cluster === undefined ? [] : [{ path: 'spec.cluster', operator: '=' as const, value: query.cluster }]),
-  ];
-  const { items } = await from.store.list(Event, {
-    fields,
-    ...(query.project === undefined ? {} : { namespace: query.project }),
-  });
-  const shown = items
-    .filter((event) => query.type === undefined || event.spec.type === query.type)
-    .sort((a, b) => b.spec.lastAt.localeCompare(a.spec.lastAt))
-    .slice(0, query.limit)
-    .map(({ spec }): ActivityItem => ({
-      at: spec.lastAt,
-      type: spec.type,
-      code: spec.code,
-      sentence: spec.message,
-      kind: spec.involvedObject.kind,
-      namespace: spec.involvedObject.namespace,
-      name: spec.involvedObject.name,
-      cluster: spec.cluster,
-      count: spec.count,
-    }));
-  return { revision: from.index.revision, at: from.now(), items: shown, next: undefined };
+/** What is known of the live object. Agents send names of fields, never content: it stays in the cluster. */
+function liveSentence(
+  otherwise: ObjectRow['state'],
+  problem: DeliveryReport['problems'][number] | undefined,
+  entry: BundleEntry,
+): string {
+  const hidden = entry.sealed === undefined ? '' : ', and what it holds is sealed to the cluster';
+  const elsewhere = `the live manifest stays in the cluster${hidden}; agents report which fields differ, not their content`;
+  if (problem === undefined)
+    return otherwise === 'ready'
+      ? `every field that Git says is so in the cluster; ${elsewhere}`
+      : `the agent has not reported on this object for the wanted release; ${elsewhere}`;
+  switch (problem.state) {
+    case 'drifted':
+      return `it is not what Git says in the cluster; ${elsewhere}`;
+    case 'failed':
+      return `the cluster refused it, so that what is live is older or nothing; ${elsewhere}`;
+    default:
+      return `it was applied as wanted; ${elsewhere}`;
+  }
 }

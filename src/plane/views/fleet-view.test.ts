@@ -1,71 +1,10 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { test } from 'node:test';
-import { allKinds, Application, Cluster, Delivery, deliveryName, say, type Condition, type Kind, type PlaneObject } from '#api';
-import { newUid, silentLog, systemClock, waitFor } from '#base';
-import { openStore, type Store } from '#plane/store';
-import { FleetIndex } from './fleet-index.ts';
-import { applicationsView, clustersView, fleetView, verdict } from './fleet-view.ts';
-
-const at = '2026-01-01T00:00:00Z';
-
-function object(
-  kind: Kind,
-  name: string,
-  parts: { namespace?: string; labels?: Record<string, string>; spec?: unknown; status?: unknown },
-): PlaneObject {
-  const { namespace, labels, spec = {}, status } = parts;
-  return {
-    apiVersion: kind.apiVersion,
-    kind: kind.kind,
-    metadata: {
-      name,
-      ...(namespace === undefined ? {} : { namespace }),
-      uid: newUid(),
-      generation: 1,
-      creationTimestamp: at,
-      ...(labels === undefined ? {} : { labels }),
-    },
-    spec,
-    status,
-  };
-}
-
-function ready(status: Condition['status'], code: string, args: Record<string, unknown>): Condition[] {
-  return [{ type: 'Ready', status, reason: code, message: say({ code, args }), lastTransitionTime: at }];
-}
-
-function delivery(application: string, cluster: string, code: string, args: Record<string, unknown>, since = at): PlaneObject {
-  return object(Delivery, deliveryName(application, cluster), {
-    namespace: 'default',
-    spec: { application, cluster },
-    status: { reason: { code, args, since }, conditions: ready(code === 'FL_READY' ? 'True' : 'False', code, args) },
-  });
-}
-
-async function withIndex(work: (store: Store, index: FleetIndex) => Promise<void>): Promise<void> {
-  const dir = await mkdtemp(join(tmpdir(), 'fairlead-views-'));
-  const store = await openStore({ dir, kinds: allKinds, log: silentLog, clock: systemClock });
-  const stop = new AbortController();
-  const index = new FleetIndex({ store, log: silentLog });
-  const running = index.run(stop.signal);
-  try {
-    await work(store, index);
-  } finally {
-    stop.abort();
-    await running;
-    await store.close();
-    await rm(dir, { recursive: true, force: true });
-  }
-}
-
-async function put(store: Store, kind: Kind, ...objects: PlaneObject[]): Promise<number> {
-  const result = await store.commit({ write: objects.map((one) => ({ op: 'put', kind, object: one })) });
-  assert.ok(result.ok);
-  return result.revision;
-}
+import { Application, Cluster, Delivery, say } from '#api';
+import { waitFor } from '#base';
+import { fleetView, verdict } from './fleet-view.ts';
+import { applicationsView, clustersView } from './list-views.ts';
+import { at, delivery, object, put, ready, withIndex } from './testing/index-world.ts';
 
 test('the verdict counts in words and numbers that agree', () => {
   assert.equal(
@@ -129,14 +68,18 @@ test('the first screen groups what is wrong by reason, oldest first, and the gri
     );
     assert.equal(filtered.sentence, '1 cluster, 1 delivery: it is what Git says');
     assert.equal(
-      applicationsView(index, { limit: 10, after: undefined, project: undefined, where: [] }, at).items[0]?.state,
+      applicationsView(index, { limit: 10, after: undefined, project: undefined, where: [], sort: 'name' }, at).items[0]?.state,
       'failed',
     );
 
     const gone = await store.commit({ write: [{ op: 'delete', kind: Delivery, key: { namespace: 'default', name: 'web.us' } }] });
     assert.ok(gone.ok);
     await waitFor('the deletion to arrive', () => index.revision >= gone.revision, { timeoutMs: 5000, intervalMs: 2 });
-    assert.deepEqual(index.deliveriesOfCluster('us'), []);
+    assert.equal(index.ofCluster('us').total, 0);
+    assert.equal(
+      [...index.unready].some((one) => one.cluster === 'us'),
+      false,
+    );
   });
 });
 
@@ -148,7 +91,7 @@ test('pages of clusters join up without gaps or repeats', async () => {
     const seen: string[] = [];
     let after: string | undefined;
     do {
-      const page = clustersView(index, { limit: 10, after, project: undefined, where: [] }, () => undefined, at);
+      const page = clustersView(index, { limit: 10, after, project: undefined, where: [], sort: 'name' }, () => undefined, at);
       seen.push(...page.items.map((item) => item.name));
       after = page.next;
     } while (after !== undefined);

@@ -1,21 +1,20 @@
 import {
+  actionFor,
   actorOf,
   areaOf,
   isReasonCode,
   matchesLabels,
   nextStep,
   reasonAreas,
-  type ApplicationSummary,
-  type ApplicationsView,
-  type ClusterSummary,
-  type ClustersView,
   type DeliveryCell,
+  type FleetCell,
+  type FleetGroup,
   type FleetView,
   type ProblemGroup,
   type Requirement,
 } from '#api';
-import type { FleetIndex, IndexedApplication, IndexedCluster, IndexedDelivery } from './fleet-index.ts';
-import { compareStates, stateOf, worst } from './state.ts';
+import { sentenceOf, type FleetIndex, type IndexedCluster, type IndexedDelivery, type Tally } from './fleet-index.ts';
+import { compareStates, rankOf, stateOf, worst } from './state.ts';
 
 export interface FleetQuery {
   /** Label to group clusters by; '' groups by nothing. */
@@ -26,28 +25,45 @@ export interface FleetQuery {
   readonly limit: number;
 }
 
+/** Deliveries of one reason that are named on the first screen. */
+const NAMED_PROBLEMS = 20;
+/** Up to so many clusters the grid names what they hold. */
+const NAMED_CLUSTERS = 40;
+const NAMED_DELIVERIES = 12;
+const MAX_GROUPS = 200;
+const MAX_LABELS = 200;
+
 export function cellOf(delivery: IndexedDelivery): DeliveryCell {
-  const { project, application, cluster, state, code, message, since, release } = delivery;
-  return { project, application, cluster, state, code, sentence: message, since, release };
+  const { project, application, cluster, state, code, since, release } = delivery;
+  return { project, application, cluster, state, code, sentence: sentenceOf(delivery), since, release };
 }
 
-/** The first screen: a verdict, what is not what Git says, and the grid, worst first. */
+/** Who can act on a reason. */
+export function whoCanAct(code: string): string {
+  return isReasonCode(code) ? actorOf(code) : 'platform team';
+}
+
+/**
+ * The first screen: a verdict, what is not what Git says, and the grid, worst first. Reads tallies of clusters and the
+ * deliveries that are not ready, so that its cost is that of what is wrong, not of the fleet.
+ */
 export function fleetView(index: FleetIndex, query: FleetQuery, now: string, frozen: boolean): FleetView {
+  const { project } = query;
   const clusters = [...index.clusters.values()].filter((cluster) => matchesLabels(query.where, cluster.labels));
-  const names = new Set(clusters.map((cluster) => cluster.name));
-  const deliveries = [...index.deliveries.values()].filter(
-    (delivery) => names.has(delivery.cluster) && (query.project === undefined || delivery.project === query.project),
+  const names = query.where.length === 0 ? undefined : new Set(clusters.map((cluster) => cluster.name));
+  const unready = [...index.unready].filter(
+    (delivery) => (project === undefined || delivery.project === project) && (names === undefined || names.has(delivery.cluster)),
   );
-  const broken = brokenApplications(index, deliveries, query.project);
-  const ready = deliveries.filter((delivery) => delivery.state === 'ready').length;
+  const worstOf = worstByCluster(unready);
+  const counted = clusters.map((cluster) => countedCluster(cluster, index.ofCluster(cluster.name), worstOf, project));
   const counts = {
     clusters: clusters.length,
     contact: clusters.filter((cluster) => !cluster.code.startsWith('FL_CONTACT_')).length,
-    applications: [...index.applications.values()].filter((a) => query.project === undefined || a.project === query.project)
-      .length,
-    deliveries: deliveries.length,
-    ready,
+    applications: [...index.applications.values()].filter((a) => project === undefined || a.project === project).length,
+    deliveries: counted.reduce((sum, one) => sum + one.total, 0),
+    ready: counted.reduce((sum, one) => sum + one.ready, 0),
   };
+  const groups = groupsOf(counted, query);
   return {
     revision: index.revision,
     at: now,
@@ -55,9 +71,14 @@ export function fleetView(index: FleetIndex, query: FleetQuery, now: string, fro
       ? `this plane is frozen: its database and its keys do not belong together; ${verdict(counts)}`
       : verdict(counts),
     counts,
-    problems: [...problemsOf(deliveries), ...broken].sort((a, b) => a.since.localeCompare(b.since)),
-    groups: groupsOf(clusters, deliveries, query),
-    labels: [...new Set(clusters.flatMap((cluster) => Object.keys(cluster.labels)))].sort(),
+    problems: [...problemsOf(unready), ...brokenApplications(index, unready, project)].sort((a, b) =>
+      a.since < b.since ? -1 : a.since > b.since ? 1 : 0,
+    ),
+    groups: groups.slice(0, MAX_GROUPS),
+    groupCount: groups.length,
+    labels: [...new Set([...index.clusters.values()].flatMap((cluster) => Object.keys(cluster.labels)))]
+      .sort()
+      .slice(0, MAX_LABELS),
     frozen,
   };
 }
@@ -73,41 +94,53 @@ export function verdict(counts: { readonly clusters: number; readonly deliveries
   return `${fleet}: ${n(counts.ready)} ${counts.ready === 1 ? 'is' : 'are'} what Git says, ${n(not)} ${not === 1 ? 'is' : 'are'} not`;
 }
 
-function problemsOf(deliveries: readonly IndexedDelivery[]): ProblemGroup[] {
-  const byCode = new Map<string, IndexedDelivery[]>();
-  for (const delivery of deliveries) {
-    if (delivery.state === 'ready') continue;
-    const alike = byCode.get(delivery.code);
-    if (alike === undefined) byCode.set(delivery.code, [delivery]);
-    else alike.push(delivery);
+function problemsOf(unready: readonly IndexedDelivery[]): ProblemGroup[] {
+  const byCode = new Map<string, { count: number; oldest: IndexedDelivery[] }>();
+  for (const delivery of unready) {
+    let alike = byCode.get(delivery.code);
+    if (alike === undefined) byCode.set(delivery.code, (alike = { count: 0, oldest: [] }));
+    alike.count += 1;
+    keepOldest(alike.oldest, delivery, NAMED_PROBLEMS);
   }
-  return [...byCode].flatMap(([code, alike]) => {
-    alike.sort((a, b) => a.since.localeCompare(b.since));
-    const oldest = alike[0];
+  return [...byCode].flatMap(([code, { count, oldest: named }]) => {
+    const oldest = named[0];
     if (oldest === undefined) return [];
     return [
       {
         code,
-        count: alike.length,
-        sentence: oldest.message,
+        state: oldest.state,
+        count,
+        sentence: sentenceOf(oldest),
         since: oldest.since,
-        actor: isReasonCode(code) ? actorOf(code) : 'platform team',
+        actor: whoCanAct(code),
         next: nextStep(oldest),
-        deliveries: alike.slice(0, 20).map(cellOf),
+        action: actionFor(oldest),
+        application: undefined,
+        deliveries: named.map(cellOf),
       },
     ];
   });
 }
 
+/** Keeps the `most` oldest, oldest first, without sorting all there are. */
+function keepOldest(kept: IndexedDelivery[], candidate: IndexedDelivery, most: number): void {
+  const last = kept.at(-1);
+  if (kept.length === most && last !== undefined && !isOlder(candidate, last)) return;
+  let at = kept.length;
+  for (let before = kept[at - 1]; before !== undefined && isOlder(candidate, before); before = kept[at - 1]) at -= 1;
+  kept.splice(at, 0, candidate);
+  if (kept.length > most) kept.pop();
+}
+
+/** By time, then by name, so that the order of equals does not change from one answer to the next. */
+function isOlder(a: IndexedDelivery, b: IndexedDelivery): boolean {
+  if (a.since !== b.since) return a.since < b.since;
+  return a.cluster === b.cluster ? a.application < b.application : a.cluster < b.cluster;
+}
+
 /** Applications that are stuck before any delivery exists (no source, no render) would otherwise be invisible here. */
-function brokenApplications(
-  index: FleetIndex,
-  deliveries: readonly IndexedDelivery[],
-  project: string | undefined,
-): ProblemGroup[] {
-  const shown = new Set(
-    deliveries.filter((delivery) => delivery.state !== 'ready').map((delivery) => `${delivery.project}/${delivery.application}`),
-  );
+function brokenApplications(index: FleetIndex, unready: readonly IndexedDelivery[], project: string | undefined): ProblemGroup[] {
+  const shown = new Set(unready.map((delivery) => `${delivery.project}/${delivery.application}`));
   return [...index.applications.values()]
     .filter(
       (application) =>
@@ -118,11 +151,19 @@ function brokenApplications(
     )
     .map((application) => ({
       code: application.code,
+      state: stateOf(application.code),
       count: 0,
       sentence: `${application.name}: ${application.message}`,
       since: application.since,
-      actor: isReasonCode(application.code) ? actorOf(application.code) : 'platform team',
+      actor: whoCanAct(application.code),
       next: undefined,
+      action: actionFor({
+        code: application.code,
+        args: application.args,
+        project: application.project,
+        application: application.name,
+      }),
+      application: { project: application.project, name: application.name },
       deliveries: [],
     }));
 }
@@ -131,123 +172,111 @@ function isBeforeDelivery(code: string): boolean {
   return isReasonCode(code) && reasonAreas.indexOf(areaOf(code)) <= reasonAreas.indexOf('hold');
 }
 
-function groupsOf(
-  clusters: readonly IndexedCluster[],
-  deliveries: readonly IndexedDelivery[],
-  query: FleetQuery,
-): FleetView['groups'] {
-  const valueOf = new Map(
-    clusters.map((cluster) => [cluster.name, query.group === '' ? '' : (cluster.labels[query.group] ?? '(none)')]),
-  );
-  const members = new Map<string, { clusters: number; cells: IndexedDelivery[] }>();
-  for (const value of valueOf.values()) {
-    const group = members.get(value);
-    if (group === undefined) members.set(value, { clusters: 1, cells: [] });
-    else group.clusters += 1;
+/** Of each cluster, what is worst with it, the oldest of that. */
+function worstByCluster(unready: readonly IndexedDelivery[]): ReadonlyMap<string, IndexedDelivery> {
+  const found = new Map<string, IndexedDelivery>();
+  for (const delivery of unready) {
+    const known = found.get(delivery.cluster);
+    const order = known === undefined ? -1 : compareStates(delivery.state, known.state);
+    if (known === undefined || order < 0 || (order === 0 && isOlder(delivery, known))) found.set(delivery.cluster, delivery);
   }
-  for (const delivery of deliveries) members.get(valueOf.get(delivery.cluster) ?? '')?.cells.push(delivery);
+  return found;
+}
+
+interface CountedCluster {
+  readonly cluster: IndexedCluster;
+  readonly tally: Tally;
+  readonly state: FleetCell['state'];
+  readonly ready: number;
+  readonly total: number;
+  readonly sentence: string | undefined;
+}
+
+function countedCluster(
+  cluster: IndexedCluster,
+  tally: Tally,
+  worstOf: ReadonlyMap<string, IndexedDelivery>,
+  project: string | undefined,
+): CountedCluster {
+  const own = project === undefined ? undefined : [...tally.members].filter((delivery) => delivery.project === project);
+  const bad = worstOf.get(cluster.name);
+  const ofItself = ownState(cluster);
+  const state = worst([ofItself, bad?.state ?? 'ready']);
+  const isOfItself = ofItself !== 'ready' && (bad === undefined || compareStates(ofItself, bad.state) < 0);
+  return {
+    cluster,
+    tally,
+    state,
+    ready: own === undefined ? tally.count('ready') : own.filter((delivery) => delivery.state === 'ready').length,
+    total: own?.length ?? tally.total,
+    sentence: isOfItself ? cluster.message : bad === undefined ? undefined : `${bad.application}: ${sentenceOf(bad)}`,
+  };
+}
+
+/** What is the matter with a cluster itself; that its deliveries are not ready is no matter of its own. */
+export function ownState(cluster: IndexedCluster): FleetCell['state'] {
+  return cluster.ready || cluster.code === 'FL_CLUSTER_DELIVERIES' ? 'ready' : stateOf(cluster.code);
+}
+
+function groupsOf(counted: readonly CountedCluster[], query: FleetQuery): FleetGroup[] {
+  const groups = new Map<string, CountedCluster[]>();
+  for (const one of counted) {
+    const value = query.group === '' ? '' : (one.cluster.labels[query.group] ?? '(none)');
+    const members = groups.get(value);
+    if (members === undefined) groups.set(value, [one]);
+    else members.push(one);
+  }
+  const isNamed = counted.length <= NAMED_CLUSTERS;
   let room = query.limit;
-  return [...members]
-    .map(([value, group]) => ({ value, group, worst: worst(group.cells.map((cell) => cell.state)) }))
-    .sort((a, b) => compareStates(a.worst, b.worst) || a.value.localeCompare(b.value))
-    .map(({ value, group }) => {
-      group.cells.sort(
-        (a, b) =>
-          compareStates(a.state, b.state) || a.cluster.localeCompare(b.cluster) || a.application.localeCompare(b.application),
-      );
-      const cells = group.cells.slice(0, Math.max(0, room)).map(cellOf);
+  return [...groups]
+    .map(([value, members]) => ({ value, members, worst: worst(members.map(({ state }) => state)) }))
+    .sort((a, b) => compareStates(a.worst, b.worst) || compareText(a.value, b.value))
+    .map(({ value, members }, place) => {
+      const shown = place < MAX_GROUPS ? room : 0;
+      const cells = members.sort(byWorst).slice(0, shown);
       room -= cells.length;
       return {
         value,
-        clusters: group.clusters,
-        ready: group.cells.filter((cell) => cell.state === 'ready').length,
-        total: group.cells.length,
-        cells,
+        clusters: members.length,
+        ready: members.reduce((sum, one) => sum + one.ready, 0),
+        total: members.reduce((sum, one) => sum + one.total, 0),
+        cells: cells.map((one) => fleetCell(one, isNamed, query.project)),
       };
     });
 }
 
-export interface PageQuery {
-  readonly limit: number;
-  /** Key after which the page begins. */
-  readonly after: string | undefined;
-  readonly project: string | undefined;
-  readonly where: readonly Requirement[];
+/** By state, then by how much is not ready, then by name. */
+function byWorst(a: CountedCluster, b: CountedCluster): number {
+  return (
+    compareStates(a.state, b.state) || b.total - b.ready - (a.total - a.ready) || compareText(a.cluster.name, b.cluster.name)
+  );
 }
 
-export function applicationSummary(index: FleetIndex, application: IndexedApplication): ApplicationSummary {
-  const deliveries = index.deliveriesOfApplication(application.project, application.name);
-  const own = application.ready || !isReasonCode(application.code) ? undefined : stateOf(application.code);
-  const state = worst([...deliveries.map((delivery) => delivery.state), ...(own === undefined ? [] : [own])]);
+function compareText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+function fleetCell(
+  { cluster, tally, state, ready, total, sentence }: CountedCluster,
+  isNamed: boolean,
+  project: string | undefined,
+): FleetCell {
   return {
-    project: application.project,
-    name: application.name,
-    ready: deliveries.filter((delivery) => delivery.state === 'ready').length,
-    total: deliveries.length,
+    cluster: cluster.name,
     state,
-    sentence: application.message,
-    release: application.release,
-    commit: application.commit,
-    subject: undefined,
-    suspended: application.suspended,
-  };
-}
-
-/** Applications, worst first within the page's order by project and name. */
-export function applicationsView(index: FleetIndex, query: PageQuery, now: string): ApplicationsView {
-  const { items, next } = page(
-    [...index.applications.values()].filter((a) => query.project === undefined || a.project === query.project),
-    (a) => `${a.project}/${a.name}`,
-    query,
-  );
-  return { revision: index.revision, at: now, items: items.map((a) => applicationSummary(index, a)), next };
-}
-
-export function clusterSummary(index: FleetIndex, cluster: IndexedCluster, lastContact: string | undefined): ClusterSummary {
-  const deliveries = index.deliveriesOfCluster(cluster.name);
-  const ready = deliveries.filter((delivery) => delivery.state === 'ready').length;
-  return {
-    name: cluster.name,
-    labels: cluster.labels,
-    state: cluster.ready ? 'ready' : worst([stateOf(cluster.code), ...deliveries.map((delivery) => delivery.state)]),
-    sentence: cluster.message,
     ready,
-    total: deliveries.length,
-    joined: cluster.joined,
-    inContact: cluster.joined && !cluster.code.startsWith('FL_CONTACT_'),
-    lastContact,
-    kubernetesVersion: cluster.kubernetesVersion,
-    agentVersion: cluster.agentVersion,
+    total,
+    ...(sentence === undefined ? {} : { sentence }),
+    ...(isNamed
+      ? {
+          deliveries: [...tally.members]
+            .filter((delivery) => project === undefined || delivery.project === project)
+            // What does not fit is the good news.
+            .filter((delivery, _, all) => delivery.state !== 'ready' || all.length <= NAMED_DELIVERIES)
+            .sort((a, b) => rankOf(a.state) - rankOf(b.state) || compareText(a.application, b.application))
+            .slice(0, NAMED_DELIVERIES)
+            .map((delivery) => ({ project: delivery.project, application: delivery.application, state: delivery.state })),
+        }
+      : {}),
   };
-}
-
-export function clustersView(
-  index: FleetIndex,
-  query: PageQuery,
-  lastContact: (cluster: string) => string | undefined,
-  now: string,
-): ClustersView {
-  const { items, next } = page(
-    [...index.clusters.values()].filter((cluster) => matchesLabels(query.where, cluster.labels)),
-    (cluster) => cluster.name,
-    query,
-  );
-  return {
-    revision: index.revision,
-    at: now,
-    items: items.map((cluster) => clusterSummary(index, cluster, lastContact(cluster.name))),
-    next,
-  };
-}
-
-function page<T>(
-  all: readonly T[],
-  keyOf: (item: T) => string,
-  query: PageQuery,
-): { readonly items: readonly T[]; readonly next: string | undefined } {
-  const { after } = query;
-  const sorted = all.map((item) => ({ item, key: keyOf(item) })).sort((a, b) => (a.key < b.key ? -1 : 1));
-  const rest = after === undefined ? sorted : sorted.filter(({ key }) => key > after);
-  const items = rest.slice(0, query.limit);
-  return { items: items.map(({ item }) => item), next: rest.length > items.length ? items.at(-1)?.key : undefined };
 }

@@ -1,8 +1,12 @@
 import { FairleadError } from '#base';
-import { Application, Cluster, Delivery, type DiffView, type Kind, type Requirement } from '#api';
+import { Application, Cluster, Delivery, deliveryStates, Release, type DiffView, type Kind, type Requirement } from '#api';
 import { jsonResponse, type Attributes, type HttpRequest, type HttpResponse, type RequestHead, type Route } from '#plane/http';
-import { activityView, applicationView, clusterView, deliveryView, objectView, type DetailSources } from './detail-views.ts';
-import { applicationsView, clustersView, fleetView, type PageQuery } from './fleet-view.ts';
+import { activityView } from './activity-view.ts';
+import { changesView, commitView, ReleaseHeadCache } from './change-views.ts';
+import { applicationView, clusterView, deliveryView, objectView, type DetailSources } from './detail-views.ts';
+import { fleetView } from './fleet-view.ts';
+import { applicationsView, clustersView, deliveriesView, isState, searchView, type PageQuery } from './list-views.ts';
+import { matrixView } from './matrix-view.ts';
 
 export interface ViewsOptions extends DetailSources {
   /** kubectl's selector grammar; throws for what is none. */
@@ -23,6 +27,7 @@ const maxLimit = 5000;
 /** `/views/v1`. Every route asks for the right to read the kind that it aggregates. */
 export function viewsRoutes(options: ViewsOptions): readonly Route[] {
   const { index, now } = options;
+  const heads = new ReleaseHeadCache(options.store);
   return [
     view('fleet', reads(Delivery, 'list'), (request) => {
       const query = {
@@ -41,6 +46,23 @@ export function viewsRoutes(options: ViewsOptions): readonly Route[] {
       clustersView(index, pageOf(request), (name) => options.reports.lastContact(name), now()),
     ),
     view('clusters/:name', reads(Cluster, 'get'), ({ params }) => clusterView(options, part(params, 'name'))),
+    view('matrix/:project/:name', reads(Application, 'get'), ({ params }) =>
+      matrixView(options, part(params, 'project'), part(params, 'name')),
+    ),
+    view('deliveries', reads(Delivery, 'list'), (request) => {
+      const { query } = request;
+      return deliveriesView(
+        index,
+        {
+          ...pageOf(request),
+          code: query.get('code') ?? undefined,
+          state: stateIn(query),
+          application: query.get('application') ?? undefined,
+          cluster: query.get('cluster') ?? undefined,
+        },
+        now(),
+      );
+    }),
     view('deliveries/:project/:application/:cluster', reads(Delivery, 'get'), ({ params }) =>
       deliveryView(options, part(params, 'project'), part(params, 'application'), part(params, 'cluster')),
     ),
@@ -59,15 +81,36 @@ export function viewsRoutes(options: ViewsOptions): readonly Route[] {
     view(
       'activity',
       () => ({ verb: 'list', resource: 'events' }),
-      ({ query, ...request }) =>
-        activityView(options, {
-          project: query.get('project') ?? undefined,
-          kind: query.get('kind') ?? undefined,
-          name: query.get('name') ?? undefined,
-          cluster: query.get('cluster') ?? undefined,
-          type: query.get('type') ?? undefined,
-          limit: limitOf({ ...request, query }, 200),
-        }),
+      (request) => {
+        const { query } = request;
+        return activityView(
+          index,
+          {
+            project: query.get('project') ?? undefined,
+            application: query.get('application') ?? undefined,
+            cluster: query.get('cluster') ?? undefined,
+            kind: query.get('kind') ?? undefined,
+            type: query.get('type') ?? undefined,
+            limit: limitOf(request, 200),
+            before: query.get('before') ?? undefined,
+          },
+          now(),
+        );
+      },
+    ),
+    view('changes', reads(Release, 'list'), (request) =>
+      changesView(
+        { index, now, heads },
+        {
+          project: request.query.get('project') ?? undefined,
+          limit: Math.min(limitOf(request, 50), 200),
+          before: request.query.get('before') ?? undefined,
+        },
+      ),
+    ),
+    view('commits/:commit', reads(Release, 'list'), ({ params }) => commitView({ ...options, heads }, part(params, 'commit'))),
+    view('search', reads(Delivery, 'list'), ({ query }) =>
+      searchView(index, (query.get('q') ?? '').slice(0, 200), heads.commits(), now()),
     ),
     view('diff/:project/:name', reads(Application, 'get'), ({ params, query, signal }) =>
       options.diff(part(params, 'project'), part(params, 'name'), query.get('commit') ?? undefined, signal),
@@ -85,8 +128,17 @@ export function viewsRoutes(options: ViewsOptions): readonly Route[] {
       after: request.query.get('after') ?? undefined,
       project: request.query.get('project') ?? undefined,
       where: selector(request),
+      sort: request.query.get('sort') === 'worst' ? 'worst' : 'name',
     };
   }
+}
+
+function stateIn(query: URLSearchParams): string | undefined {
+  const state = query.get('state') ?? undefined;
+  if (state === undefined || isState(state)) return state;
+  throw new FairleadError('FL_VIEW_STATE', `state=${state} is none; write one of ${deliveryStates.join(', ')}`, {
+    kind: 'invalid',
+  });
 }
 
 function view(path: string, attributes: (head: RequestHead) => Attributes, make: (request: HttpRequest) => unknown): Route {

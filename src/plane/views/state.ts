@@ -1,4 +1,4 @@
-import { areaOf, isReasonCode, type DeliveryState } from '#api';
+import { areaOf, deliveryStates, isReasonCode, type DeliveryState } from '#api';
 
 /** How a delivery looks from afar, from the reason that explains it. */
 export function stateOf(code: string): DeliveryState {
@@ -42,23 +42,20 @@ export function stateOf(code: string): DeliveryState {
   }
 }
 
-const rank: Readonly<Record<DeliveryState, number>> = {
-  failed: 0,
-  blocked: 1,
-  drifted: 2,
-  unknown: 3,
-  waiting: 4,
-  progressing: 5,
-  ready: 6,
-};
+const rank = new Map<DeliveryState, number>(deliveryStates.map((state, index) => [state, index]));
+
+/** Place in the order of badness; 0 is the worst. */
+export function rankOf(state: DeliveryState): number {
+  return rank.get(state) ?? deliveryStates.length;
+}
 
 /** Worst first. */
 export function compareStates(a: DeliveryState, b: DeliveryState): number {
-  return rank[a] - rank[b];
+  return rankOf(a) - rankOf(b);
 }
 
 export function worst(states: Iterable<DeliveryState>): DeliveryState {
   let found: DeliveryState = 'ready';
-  for (const state of states) if (rank[state] < rank[found]) found = state;
+  for (const state of states) if (rankOf(state) < rankOf(found)) found = state;
   return found;
 }

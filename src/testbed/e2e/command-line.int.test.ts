@@ -68,7 +68,7 @@ test('status, why and tree tell one story, in tables and in JSON', { skip }, asy
   assert.equal(asJson.counts.ready, 2);
   const why = await run('why', 'web', 'eu');
   assert.match(why.out, /^default\/web on eu: release web\.\d+ is applied and healthy$/m);
-  assert.match(why.out, /committed .* > healthy /);
+  assert.match(why.out, /commit .* > healthy /);
   const tree = await run('tree', 'web', 'eu');
   assert.match(tree.out, /ConfigMap\/\S+settings {2}ready/);
   assert.match(tree.out, /Secret\/\S+keys {2}ready/);

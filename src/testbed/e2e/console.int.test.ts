@@ -13,20 +13,29 @@ const skip = testbedMissing() === false ? chromiumMissing() : testbedMissing();
 let fleet: Fleet;
 let browser: Browser;
 let token: string;
+let firstCommit: string;
+let lastCommit: string;
+
+/** The stated patch of a ConfigMap in a cluster, as somebody with kubectl edit does it. */
+async function editByHand(cluster: string, namespace: string, name: string, data: Record<string, string>): Promise<void> {
+  const { handle } = fleet.member(cluster);
+  const edited = await handle.kubectl(
+    ['patch', 'configmap', name, '-n', namespace, '--type=merge', '--field-manager=kubectl-edit', '-p', JSON.stringify({ data })],
+    {},
+  );
+  assert.equal(edited.exitCode, 0, edited.stderr);
+}
 
 before(async () => {
   if (skip !== false) return;
-  fleet = await Fleet.start({ clusters: { dev: { on: 'a', labels: { env: 'dev' } }, eu: { on: 'b', labels: { env: 'prod' } } } });
+  fleet = await Fleet.start({
+    clusters: {
+      dev: { on: 'a', labels: { env: 'dev', region: 'local' }, isLate: true },
+      eu: { on: 'b', labels: { env: 'prod', region: 'eu-west-1' }, isLate: true },
+    },
+  });
   browser = await startBrowser();
   token = readFileSync(join(fleet.planeDir, 'keys', 'admin-token'), 'utf8').trim();
-  await fleet.commit({
-    'web/settings.yaml': configMapYaml('settings', { greeting: 'hello' }),
-    'web/secret.yaml': 'apiVersion: v1\nkind: Secret\nmetadata: {name: keys}\nstringData: {password: canary-in-the-console}\n',
-    'reports/bad.yaml': 'apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: bad\ndata:\n  a: [1\n',
-  });
-  await fleet.application('web');
-  await fleet.application('reports');
-  for (const cluster of fleet.members.keys()) await fleet.ready('web', cluster);
 });
 
 after(async () => {
@@ -36,34 +45,108 @@ after(async () => {
 
 async function login(page: Page): Promise<void> {
   await page.goto(`${fleet.consoleUrl}/login#${token}`);
-  await page.locator('h1.verdict').waitFor();
+  await page.waitForURL(`${fleet.consoleUrl}/`);
+  await page.locator('h1').waitFor();
 }
 
-test('the login link opens the first screen, whose verdict follows the fleet without a reload', { skip }, async () => {
-  const context = await newContext(browser, looks[0]);
+async function open(
+  look: (typeof looks)[number] = looks[0],
+): Promise<{ page: Page; watchdog: Watchdog; close: () => Promise<void> }> {
+  const context = await newContext(browser, look);
+  await context.grantPermissions(['clipboard-read', 'clipboard-write']);
   const page = await context.newPage();
   const watchdog = new Watchdog();
   watchdog.watch(page, fleet.consoleUrl);
   await login(page);
-  assert.equal(page.url().includes(token), false, 'the token is gone from the address bar');
-  await page.getByText('2 clusters, 4 deliveries: 2 are what Git says, 2 are not').waitFor();
-  await page.getByText('bad.yaml').first().waitFor();
-  await page.getByText('live', { exact: true }).waitFor();
+  return { page, watchdog, close: () => context.close() };
+}
 
-  await fleet.commit({ 'reports/bad.yaml': configMapYaml('good', { a: '1' }) });
-  await page.getByText('2 clusters, 4 deliveries: all are what Git says').waitFor({ timeout: 60_000 });
-  // The Application's own verdict follows its deliveries within a second.
-  await waitFor('no problem to be left', async () => (await page.locator('.problem').count()) === 0, { timeoutMs: 20_000 });
+test('an empty plane shows the command that enrols, and comes alive as agents register', { skip }, async () => {
+  const { page, watchdog, close } = await open();
+  await page.getByRole('heading', { name: 'No clusters yet' }).waitFor();
+  await page.getByText('fairlead enroll my-cluster --label env=dev').waitFor();
+  await screenshot(page, 'empty-light-1440');
+  await fleet.enroll('dev');
+  await page.getByText('1 cluster, 0 deliveries: nothing is delivered yet').waitFor({ timeout: 30_000 });
+  await page.getByRole('link', { name: 'dev' }).waitFor();
+  await fleet.enroll('eu');
+  await page.getByText('2 clusters, 0 deliveries').waitFor({ timeout: 30_000 });
   assert.deepEqual(watchdog.complaints, []);
-  await context.close();
+  await close();
+  firstCommit = await fleet.commit(
+    {
+      'web/settings.yaml': configMapYaml('settings', { greeting: 'hello' }),
+      'web/secret.yaml': 'apiVersion: v1\nkind: Secret\nmetadata: {name: keys}\nstringData: {password: canary-in-the-console}\n',
+      ...Object.fromEntries(
+        Array.from({ length: 9 }, (_, n) => [`web/flags-${n}.yaml`, configMapYaml(`flags-${n}`, { on: 'true' })]),
+      ),
+      'reports/bad.yaml': 'apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: bad\ndata:\n  a: [1\n',
+      'alerts/rules.yaml': configMapYaml('rules', { level: 'high' }),
+    },
+    'The first content',
+  );
+  await fleet.application('web');
+  await fleet.application('reports');
+  await fleet.application('alerts', { drift: { mode: 'Alert' } });
+  for (const cluster of fleet.members.keys()) {
+    await fleet.ready('web', cluster);
+    await fleet.ready('alerts', cluster);
+  }
 });
 
+test(
+  'the first screen is a verdict that follows the fleet without a reload; each problem has a sentence and one action',
+  { skip },
+  async () => {
+    const { page, watchdog, close } = await open();
+    assert.equal(page.url().includes(token), false, 'the token is gone from the address bar');
+    await page.getByText('2 clusters, 6 deliveries: 4 are what Git says, 2 are not').waitFor();
+    const problem = page.locator('.problem').filter({ hasText: 'bad.yaml' });
+    await problem.getByText('who can act: application owner').waitFor();
+    await problem.getByRole('button', { name: /fairlead reconcile application\/reports/ }).click();
+    assert.equal(await page.evaluate(() => navigator.clipboard.readText()), 'fairlead reconcile application/reports');
+    await page.getByText('live', { exact: true }).waitFor();
+    await page.getByRole('link', { name: 'reports: failed' }).first().waitFor();
+
+    lastCommit = await fleet.commit(
+      {
+        'reports/bad.yaml': configMapYaml('good', { a: '1' }),
+        'web/settings.yaml': configMapYaml('settings', { greeting: 'bonjour' }),
+      },
+      'Greet in French',
+    );
+    await page.getByText('2 clusters, 6 deliveries: all are what Git says').waitFor({ timeout: 60_000 });
+    // The Application's own verdict follows its deliveries within a second.
+    await waitFor('no problem to be left', async () => (await page.locator('.problem').count()) === 0, { timeoutMs: 20_000 });
+    assert.deepEqual(watchdog.complaints, []);
+    await close();
+  },
+);
+
+test(
+  'filters are label selectors in the address; what cannot be read is explained and what was known stays',
+  { skip },
+  async () => {
+    const { page, close } = await open();
+    await page.goto(`${fleet.consoleUrl}/?group=region&where=env%3Dprod`);
+    await page.getByText('1 cluster, 3 deliveries').waitFor();
+    await page.getByRole('heading', { name: /region=eu-west-1/ }).waitFor();
+    assert.equal(await page.getByLabel('Clusters where').inputValue(), 'env=prod');
+    await page.getByLabel('Group by').selectOption('env');
+    await page.waitForURL('**/?group=env&where=env%3Dprod');
+    await page.getByLabel('Clusters where').fill('env in (prod');
+    await page.keyboard.press('Enter');
+    await page.getByText('This is no label selector').waitFor();
+    await page.getByText('1 cluster, 3 deliveries').waitFor();
+    await page.goto(`${fleet.consoleUrl}/clusters?where=env!%3Dprod`);
+    await page.getByRole('link', { name: 'dev', exact: true }).waitFor();
+    assert.equal(await page.getByRole('link', { name: 'eu', exact: true }).count(), 0);
+    await close();
+  },
+);
+
 test('every link of the console leads somewhere, and no page complains or asks another origin', { skip }, async () => {
-  const context = await newContext(browser, looks[0]);
-  const page = await context.newPage();
-  const watchdog = new Watchdog();
-  watchdog.watch(page, fleet.consoleUrl);
-  await login(page);
+  const { page, watchdog, close } = await open();
   const seen = new Set<string>();
   const waiting = ['/'];
   for (let path = waiting.shift(); path !== undefined; path = waiting.shift()) {
@@ -74,63 +157,193 @@ test('every link of the console leads somewhere, and no page complains or asks a
     await page.waitForLoadState('networkidle');
     assert.equal(await page.getByText('Nothing lives here').count(), 0, path);
     const heading = await page.locator('h1').first().textContent();
-    assert.equal(/Not here|cannot show/.test(heading ?? ''), false, `${path}: ${heading}`);
-    for (const href of await page
-      .locator('a[href]')
-      .evaluateAll((links) => links.map((link) => link.getAttribute('href') ?? ''))) {
-      if (href.startsWith('/') && href !== '/login') waiting.push(href);
+    assert.equal(/Not here|cannot/.test(heading ?? ''), false, `${path}: ${heading}`);
+    assert.equal(await page.getByText('The same in a terminal').count(), 1, `${path} has commands to copy`);
+    // Objects of one kind are alike: one of each delivery is enough.
+    const hrefs = await page.locator('a[href]').evaluateAll((links) => links.map((link) => link.getAttribute('href') ?? ''));
+    for (const href of hrefs) {
+      if (!href.startsWith('/') || href === '/login') continue;
+      if (href.includes('/objects/') && /flags-[1-9]/.test(href)) continue;
+      waiting.push(href);
     }
   }
-  for (const wanted of ['/applications', '/clusters', '/activity', '/a/default/web', '/c/dev', '/d/default/web/eu'])
+  const ns = fleet.ns('web');
+  for (const wanted of [
+    '/applications',
+    '/clusters',
+    '/changes',
+    '/activity',
+    '/a/default/web',
+    '/c/dev',
+    '/d/default/web/eu',
+    `/d/default/web/eu/objects/ConfigMap.v1/${ns}/settings`,
+    `/commits/${firstCommit}`,
+    `/commits/${lastCommit}`,
+    '/?where=env%3Dprod',
+  ])
     assert.ok(seen.has(wanted), `${wanted} is linked`);
   assert.deepEqual(watchdog.complaints, []);
-  await context.close();
+  await close();
 });
 
-test('a delivery shows its way, its objects with manifests, and never a Secret', { skip }, async () => {
-  const context = await newContext(browser, looks[0]);
-  const page = await context.newPage();
-  await login(page);
-  await page.goto(`${fleet.consoleUrl}/d/default/web/dev`);
-  await page.getByText('healthy', { exact: true }).waitFor();
-  await page.getByRole('button', { name: /ConfigMap/ }).click();
-  await page.locator('pre.manifest').getByText('"greeting": "hello"').waitFor();
-  await page.getByRole('button', { name: /Secret/ }).click();
-  await page.getByText('sealed to the cluster').waitFor();
-  assert.equal((await page.content()).includes('canary-in-the-console'), false);
-  await context.close();
+test(
+  'a delivery shows its way with a time on each station, its objects, their manifests, and never a Secret',
+  { skip },
+  async () => {
+    const { page, close } = await open();
+    await page.goto(`${fleet.consoleUrl}/d/default/web/dev`);
+    const stations = page.locator('.journey .station-reached');
+    await waitFor('all seven stations', async () => (await stations.count()) === 7, { timeoutMs: 20_000 });
+    assert.deepEqual(await page.locator('.station-word').allTextContents(), [
+      'commit',
+      'rendered',
+      'released',
+      'signed',
+      'fetched',
+      'applied',
+      'healthy',
+    ]);
+    assert.equal(await page.locator('.station time').count(), 7);
+    // A long list of one kind that is all well is folded.
+    await page.locator('summary').filter({ hasText: '10 as wanted' }).click();
+    await page.getByRole('link', { name: 'settings' }).click();
+    await page.locator('pre.manifest').getByText('greeting: bonjour').waitFor();
+    await page.getByText('agents report which fields differ, not their content').waitFor();
+    await page.goto(`${fleet.consoleUrl}/d/default/web/dev/objects/Secret.v1/${fleet.ns('web')}/keys`);
+    await page.getByText('sealed to the cluster: the plane cannot show it').waitFor();
+    assert.equal((await page.content()).includes('canary-in-the-console'), false);
+    await close();
+  },
+);
+
+test('a commit shows what it touched; changes lead to it', { skip }, async () => {
+  const { page, close } = await open();
+  await page.goto(`${fleet.consoleUrl}/changes`);
+  await page.getByRole('link', { name: 'Greet in French' }).click();
+  await page.getByText(/It changes 2 applications in 4 places/).waitFor();
+  const row = page.getByRole('row').filter({ hasText: 'settings' });
+  await row.getByText('changed').waitFor();
+  assert.equal(await page.getByRole('row').filter({ hasText: 'flags-' }).count(), 0, 'what it did not touch is not there');
+  await page.getByText('kubectl get releases -A --field-selector spec.source.commit=').waitFor();
+  const listed = await fleet.kubectl([
+    'get',
+    'releases',
+    '-A',
+    '--field-selector',
+    `spec.source.commit=${lastCommit}`,
+    '-o',
+    'name',
+  ]);
+  assert.equal(listed.stdout.trim().split('\n').length, 2, listed.stdout + listed.stderr);
+  await close();
 });
 
-test('the first screen works from the keyboard', { skip }, async () => {
-  const context = await newContext(browser, looks[0]);
-  const page = await context.newPage();
-  await login(page);
+test(
+  'drift is shown where it is, with names: the matrix differs, the cluster and the object say who changed what',
+  { skip },
+  async () => {
+    const { page, close } = await open();
+    await page.goto(`${fleet.consoleUrl}/a/default/alerts`);
+    await page.getByText('all 2 alike').waitFor();
+    await editByHand('eu', fleet.ns('alerts'), 'rules', { level: 'low' });
+    await page.getByText('2 clusters, each different').waitFor({ timeout: 30_000 });
+    await page.getByRole('row').filter({ hasText: 'rules' }).getByRole('link', { name: 'drifted' }).waitFor();
+    await page.goto(`${fleet.consoleUrl}/c/eu`);
+    const row = page.getByRole('table', { name: 'Drift' }).getByRole('row').filter({ hasText: 'rules' });
+    await row.getByText('.data.level').waitFor();
+    await row.getByText('kubectl-edit').first().waitFor();
+    await row.getByRole('link').click();
+    await page.getByText('changed by kubectl-edit').waitFor();
+    await page.getByText('level: high').waitFor();
+    await close();
+  },
+);
+
+test('activity is filtered by the plane and comes in pages', { skip }, async () => {
+  const { page, close } = await open();
+  await page.goto(`${fleet.consoleUrl}/activity?application=alerts&cluster=eu`);
+  await page.getByText('applied alerts.1 in eu').waitFor();
+  const abouts = await page.locator('.activity .about').allTextContents();
+  assert.ok(abouts.length > 0 && abouts.every((text) => text === 'alerts on eu'), abouts.join());
+  await page
+    .getByRole('textbox', { name: 'Application' })
+    .or(page.getByRole('searchbox', { name: 'Application' }))
+    .fill('web');
+  await page.getByRole('button', { name: 'Filter' }).click();
+  await page.waitForURL('**/activity?application=web&cluster=eu');
+  await page.getByText('web on eu').first().waitFor();
+  const first = await fleet.view<{ items: { sentence: string }[]; next?: string }>('activity?limit=2');
+  const second = await fleet.view<{ items: { sentence: string }[] }>(
+    `activity?limit=2&before=${encodeURIComponent(first.next ?? '')}`,
+  );
+  assert.equal(first.items.length, 2);
+  assert.ok(second.items.length > 0 && second.items.every((item) => !first.items.some((one) => one.sentence === item.sentence)));
+  await close();
+});
+
+test('everything is reached from the keyboard: the palette, j and k, Enter, Esc', { skip }, async () => {
+  const { page, watchdog, close } = await open();
   await page.keyboard.press('Tab');
   assert.equal(await page.evaluate(() => document.activeElement?.textContent), 'Skip to content');
-  const link = page.getByRole('link', { name: /^web/ }).first();
-  await link.focus();
+  await page.keyboard.press('Control+k');
+  await page.getByRole('combobox', { name: /Go to/ }).fill('web eu');
+  await page.getByRole('option', { name: /web on eu/ }).waitFor();
+  assert.equal(await page.getByRole('option', { selected: true }).count(), 1);
   await page.keyboard.press('Enter');
-  await page.waitForURL(/\/d\/default\/web\//);
-  await context.close();
+  await page.waitForURL('**/d/default/web/eu');
+  assert.equal(await page.getByRole('dialog').count(), 0);
+  await page.keyboard.press('Escape');
+  await page.waitForURL('**/a/default/web');
+  await page.getByRole('table', { name: 'Deliveries' }).waitFor();
+  await page.keyboard.press('Escape');
+  await page.waitForURL('**/applications');
+  await page.getByRole('link', { name: 'web', exact: true }).waitFor();
+  await page.keyboard.press('j');
+  await page.keyboard.press('j');
+  await page.keyboard.press('k');
+  const focused = await page.evaluate(() => document.activeElement?.getAttribute('href'));
+  assert.match(focused ?? '', /^\/a\/default\//);
+  await page.keyboard.press('Enter');
+  await page.waitForURL(`**${focused}`);
+  await page.keyboard.press('?');
+  await page.getByRole('dialog', { name: 'Keys' }).waitFor();
+  await page.keyboard.press('Escape');
+  assert.equal(await page.getByRole('dialog').count(), 0);
+  assert.match(page.url(), new RegExp(`${focused}$`), 'Esc closed the dialog and went nowhere');
+  assert.deepEqual(watchdog.complaints, []);
+  await close();
 });
 
-test('axe finds nothing serious, in both themes, wide and narrow', { skip }, async () => {
+test('axe finds nothing serious, in both themes, wide and narrow, and nothing scrolls sideways', { skip }, async () => {
   const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
   const findings: string[] = [];
   for (const look of looks) {
-    const context = await newContext(browser, look);
-    const page = await context.newPage();
-    await login(page);
+    const { page, close } = await open(look);
     for (const [name, path] of [
       ['fleet', '/'],
-      ['application', '/a/default/web'],
-      ['cluster', '/c/dev'],
-      ['delivery', '/d/default/web/dev'],
+      ['applications', '/applications'],
+      ['clusters', '/clusters'],
+      ['changes', '/changes'],
       ['activity', '/activity'],
+      ['application', '/a/default/alerts'],
+      ['cluster', '/c/eu'],
+      ['delivery', '/d/default/web/dev'],
+      ['object', `/d/default/alerts/eu/objects/ConfigMap.v1/${fleet.ns('alerts')}/rules`],
+      ['commit', `/commits/${lastCommit}`],
+      ['selector', '/clusters?where=env+in+('],
+      ['palette', '/'],
     ] as const) {
       await page.goto(fleet.consoleUrl + path);
       await page.locator('h1').first().waitFor();
       await page.waitForLoadState('networkidle');
+      if (name === 'palette') {
+        await page.keyboard.press('Control+k');
+        await page.getByRole('combobox', { name: /Go to/ }).fill('e');
+        await page
+          .getByRole('option', { name: /cluster/ })
+          .first()
+          .waitFor();
+      }
       await screenshot(page, `${name}-${look.name}`);
       // The page's own policy forbids inline scripts; evaluate() runs outside of it.
       await page.evaluate(axe);
@@ -147,7 +360,26 @@ test('axe finds nothing serious, in both themes, wide and narrow', { skip }, asy
       const isScrolling = await page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth);
       if (isScrolling) findings.push(`${look.name} ${path} scrolls sideways`);
     }
-    await context.close();
+    await close();
   }
   assert.deepEqual(findings, []);
+});
+
+test('when the plane is away the last state stays, with its age, and comes alive again by itself', { skip }, async () => {
+  const { page, close } = await open();
+  await page.getByText('live', { exact: true }).waitFor();
+  await page.goto(`${fleet.consoleUrl}/c/dev`);
+  await page.getByRole('heading', { name: 'dev' }).waitFor();
+  await fleet.killPlane();
+  await page.getByText(/^no contact for/).waitFor({ timeout: 30_000 });
+  await page.getByText('This is the state of').waitFor();
+  await page.getByRole('table', { name: 'Deliveries' }).waitFor();
+  await page.getByRole('link', { name: 'Fleet', exact: true }).click();
+  await page.getByText('2 clusters, 6 deliveries').waitFor();
+  await fleet.startPlane();
+  await page.getByText('live', { exact: true }).waitFor({ timeout: 60_000 });
+  await waitFor('the warning to go', async () => (await page.getByText('This is the state of').count()) === 0, {
+    timeoutMs: 30_000,
+  });
+  await close();
 });

@@ -1,0 +1,115 @@
+import { Link } from '@tanstack/react-router';
+import { useState } from 'react';
+import type { DeliveriesView, DeliveryCell, ProblemGroup } from '#api';
+import { useList } from '../api.ts';
+import { Command } from './copy.tsx';
+import { More } from './data-table.tsx';
+import { applicationText, DeliveryTable } from './delivery-table.tsx';
+import { Age } from './time.tsx';
+
+/** Named at once; the others a click away. */
+const NAMED = 6;
+
+/** Deliveries that share a reason: the sentence, since when, who can act, one action, and which they are. */
+export function Problem({
+  problem,
+  where,
+}: {
+  readonly problem: ProblemGroup;
+  /** The filter of the page. */
+  readonly where: string;
+}): React.ReactNode {
+  const [isOpen, setOpen] = useState(false);
+  const named = problem.deliveries.slice(0, NAMED);
+  return (
+    <article className={`problem problem-${problem.state}`}>
+      <span className="problem-count" aria-label={problem.count === 0 ? 'before any delivery' : `${problem.count} deliveries`}>
+        {problem.count === 0 ? '!' : problem.count.toLocaleString('en-US')}
+      </span>
+      <div className="problem-body">
+        <p className="problem-says">{problem.sentence}</p>
+        {otherSentences(problem).map((sentence) => (
+          <p key={sentence} className="problem-also">
+            {sentence}
+          </p>
+        ))}
+        <p className="muted">
+          for <Age at={problem.since} /> · who can act: {problem.actor}
+        </p>
+        <p className="problem-where">
+          {problem.application === undefined ? null : (
+            <Link
+              className="chip"
+              data-row=""
+              to="/a/$project/$application"
+              params={{ project: problem.application.project, application: problem.application.name }}
+            >
+              {applicationText(problem.application.project, problem.application.name)}
+            </Link>
+          )}
+          {named.map((cell) => (
+            <DeliveryChip key={`${cell.project}/${cell.application}/${cell.cluster}`} cell={cell} />
+          ))}
+          {problem.count > named.length ? (
+            <button type="button" className="quiet" aria-expanded={isOpen} onClick={() => setOpen(!isOpen)}>
+              {isOpen ? 'fewer' : `all ${problem.count.toLocaleString('en-US')}`}
+            </button>
+          ) : null}
+        </p>
+        {isOpen ? <AllOf code={problem.code} where={where} /> : null}
+      </div>
+      <div className="problem-action">
+        <Command words={problem.action.words} command={problem.action.command} />
+      </div>
+    </article>
+  );
+}
+
+function AllOf({ code, where }: { readonly code: string; readonly where: string }): React.ReactNode {
+  const list = useList<DeliveriesView>('deliveries', { code, where, limit: '50' });
+  const items = list.data?.flatMap((page) => page.items) ?? [];
+  return (
+    <>
+      <DeliveryTable cells={items} by="both" />
+      <More
+        hasMore={list.hasMore}
+        isLoading={list.isLoadingMore}
+        shown={items.length}
+        total={list.data?.[0]?.total}
+        onMore={() => list.more()}
+      />
+    </>
+  );
+}
+
+function DeliveryChip({ cell }: { readonly cell: DeliveryCell }): React.ReactNode {
+  return (
+    <Link
+      className="chip"
+      data-row=""
+      to="/d/$project/$application/$cluster"
+      params={{ project: cell.project, application: cell.application, cluster: cell.cluster }}
+    >
+      {applicationText(cell.project, cell.application)} on {cell.cluster}
+    </Link>
+  );
+}
+
+/** What alike deliveries say in other words (another object, another file): at most three, each once whatever the cluster. */
+function otherSentences(problem: ProblemGroup): readonly string[] {
+  // The cluster's name as a word of its own: "eu" is no part of "queue".
+  const shape = ({ sentence, cluster }: { readonly sentence: string; readonly cluster: string }): string =>
+    sentence
+      .split(/([\w.-]+)/)
+      .map((word) => (word === cluster ? '*' : word))
+      .join('');
+  const first = problem.deliveries.find((cell) => cell.sentence === problem.sentence);
+  const seen = new Set(first === undefined ? [] : [shape(first)]);
+  const others: string[] = [];
+  for (const cell of problem.deliveries) {
+    if (seen.has(shape(cell)) || others.length >= 3) continue;
+    seen.add(shape(cell));
+    others.push(cell.sentence);
+  }
+  return others;
+}
