@@ -4,6 +4,7 @@
  */
 import { startShared } from '../src/testbed/index.ts';
 import { applyThroughput } from './apply-throughput.ts';
+import { consoleAtSize } from './console.ts';
 import { drift } from './drift.ts';
 import { kubeApi } from './kube-api.ts';
 import { monorepo } from './monorepo.ts';
@@ -42,6 +43,7 @@ const benchmarks: readonly Benchmark[] = [
   },
   { name: 'kube-api', needsClusters: false, run: kubeApi },
   { name: 'stores', needsClusters: false, run: stores },
+  { name: 'console-1000x100', needsClusters: false, run: consoleAtSize },
 ];
 
 const asMarkdown = process.argv.includes('--markdown');
