@@ -21,8 +21,8 @@ test(
         await page.goto(`${seeded.consoleUrl}/login#${seeded.token}`);
         await page.getByText(/300 clusters, 4,200 deliveries: 4,\d{3} are what Git says, \d+ are not/).waitFor();
         await page.locator('.problem').first().waitFor();
-        await page.goto(`${seeded.consoleUrl}/?group=env`);
-        await page.getByRole('heading', { name: /env=prod/ }).waitFor();
+        await page.goto(`${seeded.consoleUrl}/?group=tier`);
+        await page.getByRole('heading', { name: /tier=edge/ }).waitFor();
         await screenshot(page, `fleet-300-${look.name}`);
         const marks = page.locator('.grid a');
         assert.equal(await marks.count(), 300);

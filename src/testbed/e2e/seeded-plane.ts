@@ -24,7 +24,7 @@ import { startChild, tailOf, type Child } from '../demo/child.ts';
 import { freePort } from '../demo/free-port.ts';
 
 const root = resolve(import.meta.dirname, '..', '..', '..');
-const CHUNK = 2_000;
+const CHUNK = 1_000;
 const regions = [
   'eu-west-1',
   'eu-central-1',
