@@ -49,14 +49,21 @@ import {
 } from '#plane/store';
 import { buildRenderer, createRenderer } from '#render';
 import { createAgents } from './agents/index.ts';
-import { createApplications, previewCommit, refOf, type OpenSnapshot } from './applications/index.ts';
+import {
+  createApplications,
+  previewCommit,
+  referenceKey,
+  refOf,
+  type OpenSnapshot,
+  type ResolveReferences,
+} from './applications/index.ts';
 import { createClusters, createEnroll } from './clusters/index.ts';
 import { credentialAdmission, decryptCredential } from './credential-admission.ts';
 import { diffViewOf, manifests } from './diff-view.ts';
 import { createDeliveries, deliveryAdmission, readFacts, ReleaseHeads, why } from './deliveries/index.ts';
 import { adminKubeconfig } from './kubeconfig.ts';
 import { createSelf } from './self/index.ts';
-import { createCharts, createSources, hookRoutes } from './sources/index.ts';
+import { createCharts, createSources, hookRoutes, RemoteResolver } from './sources/index.ts';
 import { doorbells, FleetIndex, viewsRoutes } from './views/index.ts';
 
 /**
@@ -188,15 +195,18 @@ export async function startPlane(options: PlaneOptions): Promise<Plane> {
       egress,
       pulse: (kind, key, value) => store.pulse(kind, key, value),
     });
-    const charts = createCharts({
-      fetch: createFetcher({ connect, clock }),
-      cache: await openContentCache({ dir: join(dataDir, 'fetched'), clock }),
-      decrypt: (credential) => decryptCredential(keys, credential),
+    const fetch = createFetcher({ connect, clock });
+    const cache = await openContentCache({ dir: join(dataDir, 'fetched'), clock });
+    const reading = {
+      decrypt: (credential: Credential) => decryptCredential(keys, credential),
       log,
       clock,
       allowHttp: options.allowHttpUrls,
-      pulse: (kind, key, value) => store.pulse(kind, key, value),
-    });
+    };
+    const charts = createCharts({ ...reading, fetch, cache, pulse: (kind, key, value) => store.pulse(kind, key, value) });
+    const remote = new RemoteResolver({ ...reading, allowFileUrls: options.allowFileUrls, read: store, sources, fetch, cache });
+    const resolveReferences: ResolveReferences = (references, { project, pins, signal }) =>
+      remote.resolve(references, { project, pin: (reference) => pins.get(referenceKey(reference)), signal });
     const openSnapshot: OpenSnapshot = (uid, commit, kind) =>
       kind === ChartRepository.kind ? charts.openSnapshot(uid, commit) : sources.openSnapshot(uid, commit);
     for (const route of hookRoutes({
@@ -219,6 +229,7 @@ export async function startPlane(options: PlaneOptions): Promise<Plane> {
       ...createApplications({
         renderer,
         openSnapshot,
+        resolveReferences,
         derive: (purpose, ...parts) => keys.derive(purpose, ...parts),
         log,
       }),
@@ -263,6 +274,7 @@ export async function startPlane(options: PlaneOptions): Promise<Plane> {
             read: store,
             renderer,
             openSnapshot,
+            resolveReferences,
             derive: (purpose, ...parts) => keys.derive(purpose, ...parts),
             resolve: (source, application, name, stop) => {
               const context = { read: store, clock, signal: stop };

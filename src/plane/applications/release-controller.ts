@@ -145,8 +145,18 @@ interface Decision {
   readonly released?: number;
 }
 
-/** How long a renderer that cannot start is left alone. */
-const unavailableMs = 5_000;
+/**
+ * When a render that failed is tried again although nothing in the store changes: a renderer that cannot start, and what a chart
+ * or kustomization names elsewhere, whose server may be back or have it then.
+ */
+const retryMs: Readonly<Record<string, number>> = {
+  FL_RENDER_UNAVAILABLE: 5_000,
+  FL_SOURCE_UNREACHABLE: 30_000,
+  FL_SOURCE_DENIED: 300_000,
+  FL_SOURCE_NO_CHART: 300_000,
+  FL_SOURCE_NO_REF: 300_000,
+  FL_SOURCE_MOVED: 300_000,
+};
 
 class ReleaseLook {
   readonly #options: ReleaseControllerOptions;
@@ -238,7 +248,8 @@ class ReleaseLook {
     }
     const failure = await this.#render(subject, repository, snapshot, targeting, context);
     if (failure !== undefined) {
-      return { snapshot, reason: failure, ...(failure.code === 'FL_RENDER_UNAVAILABLE' ? { againMs: unavailableMs } : {}) };
+      const againMs = retryMs[failure.code];
+      return { snapshot, reason: failure, ...(againMs === undefined ? {} : { againMs }) };
     }
     const bundles = bundlesOf(subject.memory.trees ?? []);
     const emptied = emptiedCluster(bundles, newest);

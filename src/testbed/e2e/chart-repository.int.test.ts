@@ -90,3 +90,44 @@ test('fairlead diff shows what another version of the chart would change', { ski
   });
   assert.equal(application.status?.conditions?.find(({ type }) => type === 'Ready')?.status, 'True');
 });
+
+test('a chart is rendered by Helm with the values of the Application', { skip }, async () => {
+  await fleet.application('helm', {
+    source: { sourceRef: { kind: 'ChartRepository', name: 'charts' }, chart: 'web', version: '1.2.0' },
+    render: { helm: { values: { replicas: 7 } } },
+  });
+  await fleet.ready('helm', 'dev', undefined, 90_000);
+  assert.deepEqual((await fleet.configMap('dev', fleet.ns('helm'), 'web'))?.data, { version: '1.2.0', replicas: '7' });
+});
+
+test(
+  'dependencies of a chart in Git and remote bases of a kustomization are fetched, and stay what they were',
+  { skip },
+  async () => {
+    await registry.pushChart('charts/cache', '3.1.0', packChart('cache', '3.1.0'));
+    const base = await fleet.git.commit(
+      'fleet',
+      { 'shared/one.yaml': configMapYaml('one', { a: '1' }), 'shared/kustomization.yaml': 'resources: [one.yaml]\n' },
+      'A base',
+    );
+    await fleet.commit({
+      'umbrella/Chart.yaml':
+        'apiVersion: v2\nname: umbrella\nversion: 0.1.0\ndependencies:\n- {name: cache, version: 3.x, repository: "@charts"}\n',
+      'overlay/kustomization.yaml': `resources: ["${fleet.git.repoUrl('fleet')}/shared?ref=${base}"]\nnamePrefix: my-\n`,
+    });
+    await fleet.application('umbrella');
+    await fleet.application('overlay');
+    await fleet.ready('umbrella', 'dev', undefined, 90_000);
+    await fleet.ready('overlay', 'dev', undefined, 90_000);
+    assert.equal((await fleet.configMap('dev', fleet.ns('umbrella'), 'cache'))?.data?.['version'], '3.1.0');
+    assert.equal((await fleet.configMap('dev', fleet.ns('overlay'), 'my-one'))?.data?.['a'], '1');
+
+    // What cannot be had is said, and what is there stays.
+    await fleet.commit({
+      'umbrella/Chart.yaml':
+        'apiVersion: v2\nname: umbrella\nversion: 0.1.0\ndependencies:\n- {name: cache, version: 9.x, repository: "@charts"}\n',
+    });
+    await fleet.reason('umbrella', 'dev', 'FL_SOURCE_NO_CHART');
+    assert.equal((await fleet.configMap('dev', fleet.ns('umbrella'), 'cache'))?.data?.['version'], '3.1.0');
+  },
+);
