@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { FairleadError, messageOf, type Clock, type Log } from '#base';
+import { smallModuleOf } from './build.ts';
 import { encodeFrame, FrameReader } from './frame.ts';
 import type { RenderLimits } from './limits.ts';
 import type { ChildAnswer, ChildRequest } from './protocol.ts';
@@ -174,6 +175,7 @@ function flagsOf(options: ChildOptions): string[] {
     '--permission',
     `--allow-fs-read=${packageRoot}`,
     `--allow-fs-read=${options.wasmPath}`,
+    `--allow-fs-read=${smallModuleOf(options.wasmPath)}`,
     // For the watchdog in worker.ts.
     '--allow-worker',
   ];

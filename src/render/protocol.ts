@@ -65,6 +65,8 @@ export interface ModuleResult {
   readonly engine: 'manifests' | 'kustomize' | 'helm';
   readonly notes: string;
   readonly raw?: string;
+  /** The small module has no such engine. */
+  readonly needsFull?: boolean;
 }
 
 export interface ModuleReadSet {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { FairleadError, codeOf, systemClock, unreachable, type Clock, type Log } from '#base';
+import { smallModuleOf } from './build.ts';
 import { checkRequest } from './check-request.ts';
 import { defaultLimits, type RenderLimits } from './limits.ts';
 import { Pool, type JobOutcome } from './pool.ts';
@@ -79,7 +80,8 @@ async function versionOf(wasmPath: string): Promise<string> {
     const message = `cannot read the renderer module ${wasmPath} (${codeOf(cause) ?? 'unknown'}); build it with buildRenderer`;
     throw new FairleadError('FL_RENDER_MODULE', message, { kind: 'unavailable', retryable: false, cause });
   });
-  return createHash('sha256').update(bytes).digest('hex').slice(0, 16);
+  const small = await readFile(smallModuleOf(wasmPath)).catch(() => Buffer.alloc(0));
+  return createHash('sha256').update(bytes).update(small).digest('hex').slice(0, 16);
 }
 
 function childRequest(

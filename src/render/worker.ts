@@ -4,6 +4,7 @@
  * its input does. Secrets are in clear in here and nowhere else: what leaves is redacted or sealed.
  */
 import { readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { argv, exit, memoryUsage, stdin, stdout } from 'node:process';
 import { Worker } from 'node:worker_threads';
 import { encodeFrame, FrameReader } from './frame.ts';
@@ -11,8 +12,8 @@ import { runModule, type ModuleOutcome } from './module.ts';
 import type { ChildAnswer, ChildObject, ChildRequest, ModuleObject, ModuleResult } from './protocol.ts';
 import { Sealer } from './seal.ts';
 
-/** Memory of an ended instance goes with the garbage collector; above this it is told to come now. */
-const collectAboveBytes = 160 * 1024 * 1024;
+/** Memory of an ended instance goes with the garbage collector; above this it is told to come now. The full module takes 180 MiB by itself. */
+const collectAboveBytes = 200 * 1024 * 1024;
 
 /**
  * Ends this process when the plane is gone. The main thread learns of that from its input, but not while a render keeps
@@ -29,7 +30,11 @@ new Worker(watchdog, {
   resourceLimits: { maxOldGenerationSizeMb: 16, maxYoungGenerationSizeMb: 2 },
 }).unref();
 
-const module = await WebAssembly.compile(await readFile(argv[2] ?? ''));
+const fullPath = argv[2] ?? '';
+/** Plain manifests need little, and most applications no more: Helm and Kustomize are compiled when the first one asks. */
+const small = await compileAt(join(dirname(fullPath), 'small.wasm')).catch(() => undefined);
+let full: Promise<WebAssembly.Module> | undefined = small === undefined ? compileAt(fullPath) : undefined;
+await full;
 const reader = new FrameReader({ headerBytes: 16 * 1024 * 1024, bodyBytes: 48 * 1024 * 1024 });
 send({ kind: 'ready' }, []);
 
@@ -62,11 +67,27 @@ async function answer(request: ChildRequest, files: Buffer): Promise<void> {
   // What the render before left is gone before this one needs room.
   if (memoryUsage.rss() > collectAboveBytes) collect();
   const started = performance.now();
-  const outcome = runModule(module, [moduleHeader(request), files], { timeMs: request.timeMs, seed: request.seed });
+  const outcome = await runSmallest(request, files);
   const renderMs = performance.now() - started;
   if (outcome.ended !== 'answer') {
     send({ kind: 'died', id, ended: outcome.ended, ...(outcome.place === undefined ? {} : { place: outcome.place }) }, []);
   } else await answerRendered(request, sealers, outcome, renderMs);
+}
+
+async function compileAt(path: string): Promise<WebAssembly.Module> {
+  return WebAssembly.compile(await readFile(path));
+}
+
+async function runSmallest(request: ChildRequest, files: Buffer): Promise<ModuleOutcome> {
+  const message = [moduleHeader(request), files];
+  const options = { timeMs: request.timeMs, seed: request.seed };
+  if (small !== undefined) {
+    const outcome = runModule(small, message, options);
+    // The shape is that of `result` in wasm/render.go.
+    if (outcome.ended !== 'answer' || (outcome.header as ModuleResult).needsFull !== true) return outcome;
+  }
+  full ??= compileAt(fullPath);
+  return runModule(await full, message, options);
 }
 
 function moduleHeader(request: ChildRequest): Buffer {

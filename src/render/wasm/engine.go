@@ -15,8 +15,6 @@ type engine interface {
 
 var engines = map[string]engine{
 	"manifests": manifests{},
-	"kustomize": kustomize{},
-	"helm":      helm{},
 }
 
 var kustomizationNames = []string{"kustomization.yaml", "kustomization.yml", "Kustomization"}

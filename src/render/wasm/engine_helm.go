@@ -1,8 +1,9 @@
+//go:build !small
+
 package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"path"
 	"slices"
@@ -19,16 +20,6 @@ import (
 
 // helm is the engine for charts: what `helm template` makes of them, with the capabilities of the real target.
 type helm struct{}
-
-type helmOptions struct {
-	ReleaseName string `json:"releaseName"`
-	// ValueFiles are paths in the repository, in the order in which they are merged.
-	ValueFiles              []string        `json:"valueFiles"`
-	IgnoreMissingValueFiles bool            `json:"ignoreMissingValueFiles"`
-	Values                  json.RawMessage `json:"values"`
-	// CRDs says what becomes of a chart's crds/: Skip, Create or CreateReplace.
-	CRDs string `json:"crds"`
-}
 
 func (helm) run(files *fileSet, r *request, sink *errorSink) []text {
 	options := r.Helm
@@ -163,14 +154,6 @@ func (h *helmRun) localDependency(name string) (string, bool) {
 		}
 	}
 	return "", false
-}
-
-// hookFacts are what the agent needs to run a hook.
-type hookFacts struct {
-	Events         []string `json:"events"`
-	Weight         int      `json:"weight"`
-	DeletePolicies []string `json:"deletePolicies"`
-	TimeoutSeconds int      `json:"timeoutSeconds"`
 }
 
 var (

@@ -1,3 +1,5 @@
+//go:build !small
+
 package main
 
 import (
@@ -14,23 +16,6 @@ import (
 
 // kustomize is the engine for kustomizations: what `kustomize build` makes of them, without plugins and charts.
 type kustomize struct{}
-
-// kustomizeOptions are added around the application's own kustomization, as another overlay would.
-type kustomizeOptions struct {
-	NamePrefix string          `json:"namePrefix"`
-	NameSuffix string          `json:"nameSuffix"`
-	Namespace  string          `json:"namespace"`
-	Labels     json.RawMessage `json:"labels"`
-	Images     json.RawMessage `json:"images"`
-	Components []string        `json:"components"`
-	Patches    json.RawMessage `json:"patches"`
-}
-
-// remote is something fetched before: an entry of a kustomization, and the directory in the file set that holds it.
-type remote struct {
-	Entry     string `json:"entry"`
-	Directory string `json:"directory"`
-}
 
 // reserved holds what is not in the repository: fetched content, and the overlay of the options.
 const reserved = ".fairlead"

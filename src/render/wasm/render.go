@@ -46,6 +46,8 @@ type result struct {
 	// Notes are a chart's NOTES.txt.
 	Notes string `json:"notes"`
 	Raw   string `json:"raw,omitempty"`
+	// NeedsFull says that the small module has no such engine; nothing else in the result counts.
+	NeedsFull bool `json:"needsFull,omitempty"`
 }
 
 type objectHeader struct {
@@ -87,6 +89,9 @@ func render(r *request, files []file, at func(name string, line int)) (result, [
 	}
 	if r.Engine == "auto" {
 		r.Engine = chooseEngine(set, r.Path)
+	}
+	if _, ok := engines[r.Engine]; !ok && (r.Engine == "helm" || r.Engine == "kustomize") {
+		return result{Objects: []objectHeader{}, Engine: r.Engine, NeedsFull: true}, nil
 	}
 	objects := collect(r, set, sink, at)
 	if sink.count() == 0 {
