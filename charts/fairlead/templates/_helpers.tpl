@@ -32,3 +32,18 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "plane.url" -}}
 {{ .Values.externalUrl | default (printf "https://%s:%v" (include "plane.serviceHost" .) .Values.service.port) }}
 {{- end }}
+
+{{- define "plane.checkDatabase" -}}
+{{- if .Values.database.existingSecret -}}
+{{- if not .Values.keys.existingSecret -}}
+{{- fail "keys.existingSecret is missing: several processes need the same keys; charts/fairlead/README.md says how to make them" -}}
+{{- end -}}
+{{- else -}}
+{{- if gt (int .Values.replicas) 1 -}}
+{{- fail (printf "replicas is %v, and SQLite has one process: set database.existingSecret to use PostgreSQL" .Values.replicas) -}}
+{{- end -}}
+{{- if .Values.keys.existingSecret -}}
+{{- fail "keys.existingSecret is for PostgreSQL: on SQLite the keys are on the volume" -}}
+{{- end -}}
+{{- end -}}
+{{- end }}

@@ -34,7 +34,7 @@ after(async () => {
   if (skip !== false) return;
   await agent?.stop();
   await git?.stop();
-  for (const name of ['plane', 'web', 'agent']) await cluster.request('DELETE', `/api/v1/namespaces/${id}-${name}`);
+  for (const name of ['plane', 'several', 'web', 'agent']) await cluster.request('DELETE', `/api/v1/namespaces/${id}-${name}`);
   await cluster.request('DELETE', `/api/v1/persistentvolumes/${id}`);
   await rm(dir, { recursive: true, force: true });
 });
@@ -75,6 +75,24 @@ test(
   },
 );
 
+test('on PostgreSQL several processes are made, without a volume to keep, and a drain leaves one', { skip }, async () => {
+  const namespace = `${id}-several`;
+  await restrictedNamespace(cluster, namespace);
+  const values = { image, replicas: 2, database: { existingSecret: 'database' }, keys: { existingSecret: 'keys' } };
+  await applyWithoutWarning(cluster, await helmTemplate({ chart: 'fairlead', namespace, values }));
+  await readyPods(cluster, namespace, 2);
+  const claims = await cluster.request('GET', `/api/v1/namespaces/${namespace}/persistentvolumeclaims`);
+  assert.deepEqual((claims.json() as { items: unknown[] }).items, []);
+  await waitFor(
+    'the budget to allow one to go',
+    async () => {
+      const budget = await cluster.request('GET', `/apis/policy/v1/namespaces/${namespace}/poddisruptionbudgets/fairlead`);
+      return (budget.json() as { status?: { disruptionsAllowed?: number } }).status?.disruptionsAllowed === 1;
+    },
+    { timeoutMs: 30_000 },
+  );
+});
+
 test('values that cannot work are refused with words', { skip }, async () => {
   const refusal = async (values: Readonly<Record<string, unknown>>): Promise<string> =>
     helmTemplate({ chart: 'fairlead', namespace: 'x', values }).then(
@@ -84,7 +102,9 @@ test('values that cannot work are refused with words', { skip }, async () => {
   assert.match(await refusal({}), /image\.repository is missing/);
   assert.match(await refusal({ image, externalUrl: 'http://plane.example' }), /\/externalUrl/);
   assert.match(await refusal({ image, egress: { allow: ['everything'] } }), /\/egress\/allow\/0/);
-  assert.match(await refusal({ image, replicas: 2 }), /replicas/);
+  assert.match(await refusal({ image, replicas: 2 }), /replicas is 2, and SQLite has one process/);
+  assert.match(await refusal({ image, database: { existingSecret: 'db' } }), /keys\.existingSecret is missing/);
+  assert.match(await refusal({ image, keys: { existingSecret: 'k' } }), /keys\.existingSecret is for PostgreSQL/);
 });
 
 const inSandbox = { skip: skip !== false ? skip : sandboxMissing() };
@@ -111,20 +131,10 @@ test(
     const staged = join(dir, 'image');
     await stageImage('plane', staged);
     const [api, health, page] = [await freePort(0), await freePort(0), await freePort(0)];
-    const rendered = await helmTemplate({
-      chart: 'fairlead',
-      namespace: 'fairlead',
-      values: { image, externalUrl: `https://127.0.0.1:${api}`, egress: { allow: ['127.0.0.0/8'] } },
-    });
-    const args = [...rendered.matchAll(/^ {12}- (plane|--\S+)$/gm)]
-      .map((match) => match[1] ?? '')
-      // The ports of the pod's own network are this machine's here.
-      .map((arg) =>
-        arg
-          .replace(/(?<=0):8443$/, `:${api}`)
-          .replace(':8081', `:${health}`)
-          .replace(':8080', `:${page}`),
-      );
+    const args = await argsOfPod(
+      { externalUrl: `https://127.0.0.1:${api}`, egress: { allow: ['127.0.0.0/8'] } },
+      { api, health, page },
+    );
     const [data, scratch] = [join(dir, 'data'), join(dir, 'scratch')];
     for (const path of [data, scratch]) mkdirSync(path);
     const start = (name: string): Promise<Sandbox> =>
@@ -138,10 +148,16 @@ test(
         log: join(dir, `${name}.log`),
       });
     const ready = async (name: string): Promise<void> => {
-      await waitFor('the plane to be ready', async () => (await fetch(`http://127.0.0.1:${health}/readyz`)).status === 200, {
-        timeoutMs: 60_000,
-        intervalMs: 100,
-      }).catch(async (error: unknown) => {
+      await waitFor(
+        'the plane to be ready', // The probe answers a moment before the API listens, after which the kubeconfig is written.
+        async () =>
+          (await fetch(`http://127.0.0.1:${health}/readyz`)).status === 200 &&
+          (await readFile(join(dir, `${name}.log`), 'utf8')).includes('kubeconfig: '),
+        {
+          timeoutMs: 60_000,
+          intervalMs: 100,
+        },
+      ).catch(async (error: unknown) => {
         throw new Error(await readFile(join(dir, `${name}.log`), 'utf8'), { cause: error });
       });
     };
@@ -219,6 +235,22 @@ test(
     }
   },
 );
+
+/** Arguments of the container, with ports of this machine for those of the pod's own network. */
+async function argsOfPod(
+  values: Readonly<Record<string, unknown>>,
+  ports: { readonly api: number; readonly health: number; readonly page: number },
+): Promise<readonly string[]> {
+  const rendered = await helmTemplate({ chart: 'fairlead', namespace: 'fairlead', values: { image, ...values } });
+  return [...rendered.matchAll(/^ {12}- (plane|--\S+)$/gm)]
+    .map((match) => match[1] ?? '')
+    .map((arg) =>
+      arg
+        .replace(/(?<=0):8443$/, `:${ports.api}`)
+        .replace(':8081', `:${ports.health}`)
+        .replace(':8080', `:${ports.page}`),
+    );
+}
 
 async function make(client: KubeClient, kind: Kind, name: string, spec: unknown): Promise<void> {
   const scope = kind.scope === 'Cluster' ? '' : '/namespaces/default';
