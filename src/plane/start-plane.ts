@@ -127,7 +127,7 @@ export interface Plane extends AsyncDisposable {
 /** A plane that is not ready by then opens its port all the same. */
 const OPEN_LATEST_MS = 30_000;
 /** A killed process's work is taken over after this long at most; one that stops hands it over. */
-const LEASE_MS = 10_000;
+const LEASE_MS = 15_000;
 
 /** Starts a plane and resolves when it answers. The one place that knows every room. */
 export async function startPlane(options: PlaneOptions): Promise<Plane> {
