@@ -97,7 +97,7 @@ class Replica {
       this.log,
     );
     const before = this.ups();
-    await waitFor(`${this.name} to be up`, () => this.ups() > before, { timeoutMs: 90_000 });
+    await waitFor(`${this.name} to be up`, () => this.ups() > before, { timeoutMs: 120_000 });
   }
 
   /** How often it has come up. */
@@ -247,16 +247,15 @@ test(
   'the process that leads is killed in the middle of a commit: the other goes on, nothing is lost or doubled',
   { skip, timeout: 300_000 },
   async () => {
-    for (const delayMs of [0, 400]) {
-      await firstLeads();
-      const commit = await next();
-      await fleet.look();
-      await new Promise((resolve) => setTimeout(resolve, delayMs));
-      first.signal('SIGKILL');
-      await arrived(commit);
-      await assertOneReleaseEach();
-      await first.start();
-    }
+    await firstLeads();
+    const commit = await next();
+    await fleet.look();
+    // Somewhere between the fetch and the signed documents.
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    first.signal('SIGKILL');
+    await arrived(commit);
+    await assertOneReleaseEach();
+    await first.start();
   },
 );
 
