@@ -78,7 +78,7 @@ export function Grid({ cells, label }: { readonly cells: readonly FleetCell[]; r
         ))}
       </div>
       <p className={shown === undefined ? 'grid-words' : 'grid-words grid-words-shown'} aria-hidden="true">
-        {shown ?? 'Point at a mark, or move with the arrow keys, to read what it says.'}
+        {shown ?? ' '}
       </p>
     </div>
   );

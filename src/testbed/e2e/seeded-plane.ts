@@ -169,7 +169,7 @@ function verdictOf(place: number, number: number, application: string, cluster: 
         : ['FL_READY', { release: releaseName(application, 3) }];
     case 171:
       return number % 480 === 171
-        ? ['FL_APPLYING', { release: releaseName(application, 3), cluster, done: 3, total: 12, stage: 'workloads' }]
+        ? ['FL_APPLYING', { release: releaseName(application, 3), cluster, applied: 3, total: 12, stage: 'workloads' }]
         : ['FL_READY', { release: releaseName(application, 3) }];
     default:
       return ['FL_READY', { release: releaseName(application, 3) }];
