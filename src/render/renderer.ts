@@ -143,8 +143,8 @@ function resultOf(outcome: JobOutcome, recipients: readonly Recipient[], around:
     case 'deadline':
       return single(
         'FL_RENDER_DEADLINE',
-        'deadline',
         `rendering took longer than ${limits.deadlineMs} ms; split the application`,
+        'deadline',
         {
           limit: limits.deadlineMs,
         },

@@ -262,9 +262,10 @@ export class World implements AsyncDisposable {
   }
 
   untilReleased(application: string, number: number): Promise<Release> {
-    return this.until(`release ${application}.${number}`, () =>
-      this.store.get(Release, { namespace: 'default', name: `${application}.${number}` }),
-    );
+    const get = (): Promise<Release | undefined> =>
+      this.store.get(Release, { namespace: 'default', name: `${application}.${number}` });
+    // The first chart or kustomization of a renderer compiles its module.
+    return this.until(`release ${application}.${number}`, get, 60_000);
   }
 
   /** What the deliveries room will do: says that every wanted Release is applied and healthy. */
