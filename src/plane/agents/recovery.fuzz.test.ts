@@ -274,8 +274,11 @@ class Model {
       });
     }
     for (const entry of document.retire) {
-      if (document.deletionsPaused && entry.mode === 'Delete') continue;
-      agent.applied.delete(entry.application);
+      const before = agent.applied.get(entry.application);
+      // It is on its way out: an application of that name that comes later counts from the beginning.
+      if (document.deletionsPaused && entry.mode === 'Delete' && before !== undefined)
+        agent.applied.set(entry.application, { ...before, number: 0 });
+      else agent.applied.delete(entry.application);
     }
     this.report(agent, name);
   }
