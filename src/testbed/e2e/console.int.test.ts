@@ -109,7 +109,10 @@ test(
     await problem.getByRole('button', { name: /fairlead reconcile application\/reports/ }).click();
     assert.equal(await page.evaluate(() => navigator.clipboard.readText()), 'fairlead reconcile application/reports');
     await page.getByText('live', { exact: true }).waitFor();
-    await page.getByRole('link', { name: 'reports: failed' }).first().waitFor();
+    await page
+      .getByRole('link', { name: /^reports\s*: failed$/ })
+      .first()
+      .waitFor();
 
     lastCommit = await fleet.commit(
       {
