@@ -4,6 +4,7 @@ import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { FairleadError, messageOf, type Clock, type Log } from '#base';
 import { smallModuleOf } from './build.ts';
+import { cpuMsOf } from './cpu-time.ts';
 import { encodeFrame, FrameReader } from './frame.ts';
 import type { RenderLimits } from './limits.ts';
 import type { ChildAnswer, ChildRequest } from './protocol.ts';
@@ -14,6 +15,9 @@ export interface ChildOptions {
   readonly log: Log;
   readonly clock: Clock;
 }
+
+/** How many times its deadline a render may take by the clock. */
+const clockFactor = 4;
 
 export type ChildOutcome =
   | { readonly ended: 'answer'; readonly answer: ChildAnswer; readonly body: Buffer }
@@ -86,7 +90,6 @@ export class RendererChild {
     const id = this.#nextId++;
     this.renders += 1;
     this.turn += 1;
-    const { clock, limits } = this.#options;
     const timer = new AbortController();
     try {
       return await new Promise<ChildOutcome>((resolve) => {
@@ -101,7 +104,7 @@ export class RendererChild {
         if (!this.#isAlive) return resolve({ ended: 'exit' });
         if (signal.aborted) return resolve({ ended: 'cancelled' });
         signal.addEventListener('abort', () => give('cancelled'), { once: true, signal: timer.signal });
-        clock.sleep(limits.deadlineMs, timer.signal).then(
+        this.#untilDeadline(timer.signal).then(
           () => give('deadline'),
           () => undefined,
         );
@@ -111,6 +114,27 @@ export class RendererChild {
       this.#onFrame = () => undefined;
       this.#onEnd = () => undefined;
       timer.abort();
+    }
+  }
+
+  /**
+   * Resolves when the render has had `deadlineMs` of processor time, or a multiple of it by the clock: a good render on a busy
+   * machine is not to blame, and what sleeps or hangs ends too. Where the system does not tell, the clock alone counts.
+   */
+  async #untilDeadline(signal: AbortSignal): Promise<void> {
+    const { clock, limits } = this.#options;
+    const used = (): number | undefined => (this.pid === undefined ? undefined : cpuMsOf(this.pid));
+    const startedAt = clock.monotonic();
+    const before = used();
+    let waitMs = limits.deadlineMs;
+    for (;;) {
+      await clock.sleep(waitMs, signal);
+      const now = used();
+      if (before === undefined || now === undefined) return;
+      const elapsedMs = clock.monotonic() - startedAt;
+      const leftMs = Math.min(limits.deadlineMs - (now - before), limits.deadlineMs * clockFactor - elapsedMs);
+      if (leftMs <= 0) return;
+      waitMs = Math.max(leftMs, 50);
     }
   }
 

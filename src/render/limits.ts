@@ -10,7 +10,7 @@ export interface RenderLimits {
   readonly sealings: number;
   /** The JSON in front of an answer: identities, places, lengths. */
   readonly headerBytes: number;
-  /** From handing a request to a child until its answer is complete. */
+  /** Processor time of a child from a request until its answer is complete; by the clock it may take four times as long. */
   readonly deadlineMs: number;
   /** From starting a child until it is ready. */
   readonly startMs: number;

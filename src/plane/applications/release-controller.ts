@@ -151,6 +151,9 @@ interface Decision {
  */
 const retryMs: Readonly<Record<string, number>> = {
   FL_RENDER_UNAVAILABLE: 5_000,
+  // Three times, then it is quarantined for an hour.
+  FL_RENDER_TIMEOUT: 60_000,
+  FL_RENDER_QUARANTINED: 3_600_000,
   FL_SOURCE_UNREACHABLE: 30_000,
   FL_SOURCE_DENIED: 300_000,
   FL_SOURCE_NO_CHART: 300_000,

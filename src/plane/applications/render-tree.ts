@@ -1,6 +1,6 @@
 import { posix } from 'node:path';
 import { FairleadError, sha256, shortHash } from '#base';
-import { isReasonCode, reasonOf, type RenderRow, type UntimedReason } from '#api';
+import { isReasonCode, reasonOf, type RenderRow, type UntimedReason, type ReasonCode } from '#api';
 import type { Reader } from '#plane/engine';
 import type { Blob } from '#plane/store';
 import {
@@ -279,7 +279,8 @@ async function renderMembers(
         const example = variablesOf(now[0] ?? {}).name;
         const cluster = isOneOfMany ? example : undefined;
         const reason = reasonOfRender(result.errors, { path: group.path, commit: context.snapshot.commit, cluster, example });
-        remember(context.verdicts, verdictKey, reason);
+        // How long something takes is not the input's alone: that is tried again.
+        if (!timed.has(reason.code)) remember(context.verdicts, verdictKey, reason);
         return { reason };
       }
       notes ||= result.notes;
@@ -464,6 +465,8 @@ export function filesKey(
 function copyOf({ directory, suffixes, names, recurse }: Listing): TreeRow['listed'][number] {
   return { directory, suffixes: [...suffixes], names: [...names], recurse };
 }
+
+const timed: ReadonlySet<string> = new Set<ReasonCode>(['FL_RENDER_TIMEOUT', 'FL_RENDER_QUARANTINED']);
 
 function remember(verdicts: Map<string, UntimedReason>, key: string, reason: UntimedReason): void {
   if (verdicts.size >= 1_000) verdicts.clear();
