@@ -74,7 +74,8 @@ export async function applyObjects(job: ApplyJob, ports: ApplyPorts, signal: Abo
 
 /** What the watch says is exactly as wanted costs no request. */
 function unchanged(job: ApplyJob, object: PlannedObject, { watcher }: ApplyPorts): ObjectOutcome | undefined {
-  if (job.isCorrection || !watcher.isSynced(object.key)) return undefined;
+  if (job.isCorrection) return undefined;
+  // Also in the middle of a list that another application asked for: what has come is what there is.
   const live = watcher.lookup(object.key);
   if (live === undefined || live.isDeleting || !live.isGenuine || live.owner !== job.owner) return undefined;
   if (!watcher.isCompared(live) || live.drift !== undefined || live.conflicts.length > 0) return undefined;

@@ -50,6 +50,7 @@ export class Watcher {
   /** Objects that have left their watch. */
   readonly #missing = new Set<ObjectKey>();
   readonly #podLooks = new Map<ObjectKey, number>();
+  #refresh: Promise<void> | undefined;
   #flushing = false;
 
   constructor(options: WatcherOptions) {
@@ -107,12 +108,6 @@ export class Watcher {
     }
   }
 
-  /** Whether the watch of this kind has a complete picture. */
-  isSynced(key: ObjectKey): boolean {
-    const watch = this.#kinds.get(kindOf(key));
-    return watch !== undefined && watch.reflectors.every((reflector) => reflector.isSynced);
-  }
-
   /** What is known of the live object; undefined: there is none with an owner label, as far as is known. */
   lookup(key: ObjectKey): LiveRecord | undefined {
     const { namespace, name } = parseId(key);
@@ -146,8 +141,16 @@ export class Watcher {
     for (const key of keys) if (this.#missing.has(key) || this.lookup(key) !== undefined) this.#mark(key);
   }
 
-  /** Reads every watched kind anew and compares it with what is wanted now. */
-  async refresh(): Promise<void> {
+  /** Reads every watched kind anew and compares it with what is wanted now; once for all who ask at the same time. */
+  refresh(): Promise<void> {
+    this.#refresh ??= this.#clock.sleep(FLUSH_MS, this.#options.signal).then(() => {
+      this.#refresh = undefined;
+      return this.#readAnew();
+    });
+    return this.#refresh;
+  }
+
+  async #readAnew(): Promise<void> {
     const mappings = await Promise.all(
       [...this.#kinds.keys()].map(async (kind) => {
         const [group = '', name = ''] = kind.split('/');

@@ -1,0 +1,4 @@
+{{- define "common.labels" -}}
+team: {{ .Values.global.team }}
+cluster: {{ .Values.global.cluster }}
+{{- end -}}
