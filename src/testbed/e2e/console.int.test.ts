@@ -256,7 +256,7 @@ test(
     await page.getByRole('row').filter({ hasText: 'rules' }).getByRole('link', { name: 'drifted' }).waitFor();
     await page.goto(`${fleet.consoleUrl}/c/eu`);
     const row = page.getByRole('table', { name: 'Drift' }).getByRole('row').filter({ hasText: 'rules' });
-    await row.getByText('.data.level').waitFor();
+    await row.getByRole('cell', { name: '.data.level', exact: true }).waitFor();
     await row.getByText('kubectl-edit').first().waitFor();
     await row.getByRole('link').click();
     await page.getByText('changed by kubectl-edit').waitFor();
