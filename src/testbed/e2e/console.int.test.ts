@@ -259,7 +259,7 @@ test(
     await row.getByRole('cell', { name: '.data.level', exact: true }).waitFor();
     await row.getByText('kubectl-edit').first().waitFor();
     await row.getByRole('link').click();
-    await page.getByText('changed by kubectl-edit').waitFor();
+    await page.getByText('changed by kubectl-edit', { exact: true }).waitFor();
     await page.getByText('level: high').waitFor();
     await close();
   },
