@@ -67,7 +67,11 @@ export function listenForDoorbells(queryClient: QueryClient): void {
       set({ connected: true, lastHeardMs: Date.now() });
       refresh();
     });
+    let wasOpen = false;
+    socket.addEventListener('open', () => (wasOpen = true));
     socket.addEventListener('close', () => {
+      // A refused line and a plane that is away look alike here; a view tells them apart, and says when to log in again.
+      if (!wasOpen) refresh();
       set({ connected: false, lastHeardMs: state.connected === true ? Date.now() : state.lastHeardMs });
       attempt += 1;
       setTimeout(connect, Math.min(15_000, 500 * 2 ** attempt) * (0.5 + Math.random() / 2));

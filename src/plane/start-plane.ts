@@ -159,6 +159,7 @@ export async function startPlane(options: PlaneOptions): Promise<Plane> {
       log,
       clock,
       version: VERSION_INFO,
+      sessionSecret: keys.derive('console-session'),
       ...(options.consoleDir === undefined ? {} : { consoleDir: options.consoleDir }),
     });
     stack.defer(() => http.stop());

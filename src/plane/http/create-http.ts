@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, Server as HttpServer, ServerOptions, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -38,6 +39,8 @@ export interface HttpOptions {
   readonly log: Log;
   readonly clock?: Clock;
   readonly limits?: HttpLimits;
+  /** Signs sessions of the console: with the same one they outlive a restart. Default: a new one. */
+  readonly sessionSecret?: Uint8Array;
   /** Directory of the built console (`dist/console`); absent: no console. */
   readonly consoleDir?: string;
   /** Answer of /version. */
@@ -141,7 +144,7 @@ class PlaneHttp implements Http {
     this.#clock = options.clock ?? systemClock;
     this.#log = options.log;
     this.#inFlight = new InFlight(options.limits?.surfaces ?? {}, () => this.#clock.monotonic());
-    this.#sessions = new Sessions(this.#clock);
+    this.#sessions = new Sessions(this.#clock, options.sessionSecret ?? randomBytes(32));
     this.#sessionRoutes = new SessionRoutes({
       sessions: this.#sessions,
       clock: this.#clock,

@@ -1,4 +1,4 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import { randomToken, type Clock } from '#base';
 import type { RequestHead } from './types.ts';
 
@@ -12,38 +12,66 @@ export interface Session {
 
 const SESSION_MS = 12 * 3_600_000;
 const LINK_MS = 10 * 60_000;
-const MAX_SESSIONS = 1000;
+const MAX_ENDED = 10_000;
 const MAX_LINKS = 100;
+const MAX_TOKEN = 4_096;
 
 /**
- * Sessions of the console, in memory: a restart of the plane logs everybody out. Only hashes of tokens are kept, so that a
- * core dump opens no door. A browser sends cookies of 127.0.0.1 to every port: a program that listens on another port of
- * this machine could see the cookie, which is why the plain listener is for one's own machine only.
+ * Sessions of the console. A token carries its session, signed with a secret of the plane: it is good over a restart and for
+ * every process of the plane, for twelve hours. Logging out is remembered by this process alone, in memory. Links are of one
+ * process too. A browser sends cookies of 127.0.0.1 to every port: a program that listens on another port of this machine
+ * could see the cookie, which is why the plain listener is for one's own machine only.
  */
 export class Sessions {
   readonly #clock: Clock;
-  readonly #sessions = new Map<string, Session>();
+  readonly #secret: Uint8Array;
+  /** Ids of sessions that were ended, with the time when they would have ended by themselves. */
+  readonly #ended = new Map<string, number>();
   readonly #links = new Map<string, { readonly name: string; readonly expiresAtMs: number }>();
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, secret: Uint8Array) {
     this.#clock = clock;
+    this.#secret = secret;
   }
 
   create(name: string): { readonly token: string; readonly session: Session } {
-    const token = randomToken();
-    const session: Session = { name, csrf: randomToken(16), expiresAtMs: this.#clock.now() + SESSION_MS };
-    bound(this.#sessions, MAX_SESSIONS);
-    this.#sessions.set(hash(token), session);
-    return { token, session };
+    const id = randomToken(16);
+    const expiresAtMs = this.#clock.now() + SESSION_MS;
+    const payload = Buffer.from(JSON.stringify({ id, name, expiresAtMs })).toString('base64url');
+    return { token: `${payload}.${this.#mac('session', payload)}`, session: this.#session(id, name, expiresAtMs) };
   }
 
   find(token: string): Session | undefined {
-    const session = this.#sessions.get(hash(token));
-    return session !== undefined && session.expiresAtMs > this.#clock.now() ? session : undefined;
+    const opened = this.#open(token);
+    if (opened === undefined || this.#ended.has(opened.id) || opened.expiresAtMs <= this.#clock.now()) return undefined;
+    return this.#session(opened.id, opened.name, opened.expiresAtMs);
   }
 
   end(token: string): void {
-    this.#sessions.delete(hash(token));
+    const opened = this.#open(token);
+    if (opened === undefined) return;
+    const now = this.#clock.now();
+    for (const [id, expiresAtMs] of this.#ended) if (expiresAtMs <= now) this.#ended.delete(id);
+    bound(this.#ended, MAX_ENDED);
+    this.#ended.set(opened.id, opened.expiresAtMs);
+  }
+
+  #session(id: string, name: string, expiresAtMs: number): Session {
+    return { name, csrf: this.#mac('csrf', id), expiresAtMs };
+  }
+
+  #mac(purpose: string, text: string): string {
+    return createHmac('sha256', this.#secret).update(`${purpose}\n${text}`).digest('base64url');
+  }
+
+  /** What we signed; undefined for anything else. */
+  #open(token: string): { readonly id: string; readonly name: string; readonly expiresAtMs: number } | undefined {
+    const [payload = '', mac = '', ...rest] = token.split('.');
+    if (token.length > MAX_TOKEN || rest.length > 0 || !sameText(mac, this.#mac('session', payload))) return undefined;
+    // Written by create().
+    return JSON.parse(Buffer.from(payload, 'base64url').toString('utf8')) as ReturnType<Sessions['create']>['session'] & {
+      readonly id: string;
+    };
   }
 
   /** A token that opens one session within ten minutes. */
