@@ -123,7 +123,9 @@ function verdictOf(status: ApplicationStatus, reason: UntimedReason | undefined,
   if (summary === undefined) {
     const release = status.release?.name;
     return not(
-      release === undefined ? reasonOf('FL_RENDER_PENDING', { commit: status.commit }) : reasonOf('FL_RELEASING', { release }),
+      release === undefined
+        ? reasonOf('FL_RENDER_PENDING', { commit: status.commit?.slice(0, 12) })
+        : reasonOf('FL_RELEASING', { release }),
     );
   }
   if (summary.example !== undefined) {

@@ -81,7 +81,10 @@ function deliveringCandidates(facts: DeliveryFacts): Candidate[] {
   const upstream = upstreamCandidates(facts);
   if (delivery.spec.wanted === undefined) {
     if (upstream.length > 0) return [...upstream, ...planeHolds(facts)];
-    return [...claimCandidates(facts), ...planeHolds(facts), ...contactCandidates(facts), nothingWanted(facts)];
+    const contact = contactCandidates(facts);
+    // For a cluster without an agent nothing can be rendered: its secrets could be sealed to nobody.
+    const hasAgent = !contact.some((one) => one.code === 'FL_CONTACT_NEVER');
+    return [...claimCandidates(facts), ...planeHolds(facts), ...contact, ...(hasAgent ? [nothingWanted(facts)] : [])];
   }
   const standing = upstream.filter((one) => !isResolving(one.code) && !isSwitchedOff(one.code));
   return [...standing, ...claimCandidates(facts), ...frozen(facts), ...agentSide(facts)];
@@ -146,7 +149,7 @@ function planeHolds(facts: DeliveryFacts): Candidate[] {
 
 function nothingWanted({ application, delivery }: DeliveryFacts): Candidate {
   const commit = application?.status?.commit;
-  if (commit !== undefined) return candidate('FL_RENDER_PENDING', { commit });
+  if (commit !== undefined) return candidate('FL_RENDER_PENDING', { commit: commit.slice(0, 12) });
   const ref = application?.spec.source.sourceRef;
   return candidate('FL_SOURCE_PENDING', {
     source: ref === undefined ? delivery.spec.application : `${ref.kind} ${ref.name}`,

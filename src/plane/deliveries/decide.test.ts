@@ -138,7 +138,15 @@ test('a held deletion names the waiver that would lift it', () => {
 });
 
 test('a cluster that never joined, or refuses the document, says so', () => {
-  assert.equal(verdict({ cluster: { ...makeCluster(), status: {} } }).code, 'FL_CONTACT_NEVER');
+  const stranger = { ...makeCluster(), status: {} };
+  assert.equal(verdict({ cluster: stranger }).code, 'FL_CONTACT_NEVER');
+  const { wanted: _nothing, ...waiting } = makeDelivery().spec;
+  const delivery = { ...makeDelivery(), spec: waiting };
+  assert.equal(
+    verdict({ cluster: stranger, delivery, report: undefined }).code,
+    'FL_CONTACT_NEVER',
+    'nothing can be rendered for it',
+  );
   const lane = { agent: [{ code: 'FL_DOCUMENT_SIGNATURE', args: { cluster: 'prod-eu', words: 'unknown key' }, since: NOW }] };
   assert.equal(verdict({ lane, report: undefined }).code, 'FL_CONTACT_REFUSED');
   assert.equal(verdict({ lane }).code, 'FL_READY');
