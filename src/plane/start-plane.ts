@@ -313,9 +313,13 @@ export async function startPlane(options: PlaneOptions): Promise<Plane> {
     await waitFor('the plane to be ready', () => http.isReady(), { timeoutMs: OPEN_LATEST_MS, intervalMs: 20, clock }).catch(
       (error: unknown) => log.warn({ error }, 'the plane opens its port though it is not ready'),
     );
-    const tls = await http.listenTls({ ...options.listen, tls: { cert: keys.tls.cert, key: keys.tls.key.reveal() } });
-    egressPolicy.addOwnPort(tls.port);
-    const url = options.externalUrl ?? tls.url;
+    // Behind a balancer a port that knows no route would keep the agents that get it: who serves nobody opens none.
+    const isServing = roles.has('gateway') || roles.has('api');
+    const tls = isServing
+      ? await http.listenTls({ ...options.listen, tls: { cert: keys.tls.cert, key: keys.tls.key.reveal() } })
+      : undefined;
+    if (tls !== undefined) egressPolicy.addOwnPort(tls.port);
+    const url = options.externalUrl ?? tls?.url ?? `https://${options.listen.host}:${options.listen.port}`;
     const consoleListener =
       options.consoleListen === undefined
         ? undefined
