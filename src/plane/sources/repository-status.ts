@@ -1,16 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import { rfc3339 } from '#base';
-import {
-  formatReference,
-  isAccepted,
-  reasonOf,
-  say,
-  type Condition,
-  type GitRepository,
-  type Snapshot,
-  type UntimedReason,
-} from '#api';
+import { formatReference, isAccepted, reasonOf, type GitRepository, type Snapshot, type UntimedReason } from '#api';
 import type { Finding } from './look.ts';
+import { sourceConditions, timed } from './source-conditions.ts';
 
 export type RepositoryStatus = NonNullable<GitRepository['status']>;
 
@@ -49,7 +41,7 @@ export function statusAfter(repository: GitRepository, findings: readonly Findin
     ...(snapshot === undefined ? {} : { snapshot }),
     ...(refs.length === 0 ? {} : { refs }),
     ...(isReady ? {} : { reason: timed(verdict, former.reason, now) }),
-    conditions: conditionsAfter(repository, isReady, verdict, now),
+    conditions: sourceConditions(repository, isReady, verdict, now),
   };
 }
 
@@ -61,34 +53,4 @@ function snapshotAfter(former: Snapshot | undefined, finding: Finding | undefine
     former.ref === finding.snapshot.ref &&
     isDeepStrictEqual(former.signature, finding.snapshot.signature);
   return isSame ? former : finding.snapshot;
-}
-
-type Timed = NonNullable<RepositoryStatus['reason']>;
-
-function timed(reason: UntimedReason, former: Timed | undefined, now: string): Timed {
-  const isSame = former !== undefined && former.code === reason.code && isDeepStrictEqual(former.args, reason.args);
-  return isSame ? former : { code: reason.code, args: { ...reason.args }, since: now };
-}
-
-function conditionsAfter(repository: GitRepository, isReady: boolean, verdict: UntimedReason, now: string): Condition[] {
-  // A suspended repository is as it was told to be.
-  const isStalled = !isReady && verdict.code !== 'FL_SOURCE_UNREACHABLE' && verdict.code !== 'FL_SOURCE_SUSPENDED';
-  const condition = (type: string, holds: boolean, message: string): Condition => {
-    const status = holds ? 'True' : 'False';
-    const before = repository.status?.conditions?.find((one) => one.type === type);
-    return {
-      type,
-      status,
-      observedGeneration: repository.metadata.generation,
-      lastTransitionTime: before?.status === status ? before.lastTransitionTime : now,
-      reason: verdict.code,
-      message,
-    };
-  };
-  const sentence = say(verdict);
-  return [
-    condition('Ready', isReady, sentence),
-    condition('Reconciling', verdict.code === 'FL_SOURCE_UNREACHABLE', verdict.code === 'FL_SOURCE_UNREACHABLE' ? sentence : ''),
-    condition('Stalled', isStalled, isStalled ? sentence : ''),
-  ];
 }

@@ -1,6 +1,6 @@
-import { isDeepStrictEqual } from 'node:util';
 import { rfc3339 } from '#base';
-import { reasonOf, say, type ChartRepository, type Condition, type Snapshot, type UntimedReason } from '#api';
+import { reasonOf, type ChartRepository, type Snapshot, type UntimedReason } from '#api';
+import { sourceConditions, timed } from '../source-conditions.ts';
 
 export type ChartStatus = NonNullable<ChartRepository['status']>;
 
@@ -43,7 +43,7 @@ export function chartStatusAfter(
     observedGeneration: repository.metadata.generation,
     ...(charts.length === 0 ? {} : { charts }),
     ...(reason === undefined ? {} : { reason: timed(reason, former.reason, now) }),
-    conditions: conditionsAfter(repository, reason === undefined, verdict, now),
+    conditions: sourceConditions(repository, reason === undefined, verdict, now),
   };
 }
 
@@ -51,35 +51,4 @@ function snapshotAfter(former: Snapshot | undefined, finding: ChartFinding): Sna
   if ('reason' in finding) return former;
   const isSame = former !== undefined && former.commit === finding.snapshot.commit && former.version === finding.snapshot.version;
   return isSame ? former : finding.snapshot;
-}
-
-type Timed = NonNullable<ChartStatus['reason']>;
-
-function timed(reason: UntimedReason, former: Timed | undefined, now: string): Timed {
-  const isSame = former !== undefined && former.code === reason.code && isDeepStrictEqual(former.args, reason.args);
-  return isSame ? former : { code: reason.code, args: { ...reason.args }, since: now };
-}
-
-function conditionsAfter(repository: ChartRepository, isReady: boolean, verdict: UntimedReason, now: string): Condition[] {
-  const isRetried = verdict.code === 'FL_SOURCE_UNREACHABLE';
-  // A suspended repository is as it was told to be.
-  const isStalled = !isReady && !isRetried && verdict.code !== 'FL_SOURCE_SUSPENDED';
-  const condition = (type: string, holds: boolean, message: string): Condition => {
-    const status = holds ? 'True' : 'False';
-    const before = repository.status?.conditions?.find((one) => one.type === type);
-    return {
-      type,
-      status,
-      observedGeneration: repository.metadata.generation,
-      lastTransitionTime: before?.status === status ? before.lastTransitionTime : now,
-      reason: verdict.code,
-      message,
-    };
-  };
-  const sentence = say(verdict);
-  return [
-    condition('Ready', isReady, sentence),
-    condition('Reconciling', isRetried, isRetried ? sentence : ''),
-    condition('Stalled', isStalled, isStalled ? sentence : ''),
-  ];
 }
