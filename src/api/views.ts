@@ -433,6 +433,8 @@ export interface DiffView {
       readonly fields: readonly FieldChange[];
     }[];
     readonly unchanged: number;
+    /** Hooks that would run. */
+    readonly hooks: readonly { readonly id: ObjectIdentity; readonly events: readonly string[] }[];
   }[];
   readonly errors: readonly string[];
 }

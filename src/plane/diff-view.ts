@@ -11,10 +11,11 @@ export function diffViewOf(application: string, revision: number, preview: Previ
     commit: preview.commit,
     against: preview.against,
     errors: preview.errors,
-    groups: preview.groups.map(({ clusters, changes, unchanged }) => ({
+    groups: preview.groups.map(({ clusters, changes, unchanged, hooks }) => ({
       clusters,
       unchanged,
       changes: changes.map((one) => ({ id: one.entry.id, change: one.change, fields: fieldsOf(one) })),
+      hooks: hooks.map(({ id, events }) => ({ id, events })),
     })),
   };
 }

@@ -1,4 +1,4 @@
-import type { DiffView } from '#api';
+import type { DiffView, ObjectIdentity } from '#api';
 import type { Plane } from '../connect.ts';
 import { count, printable, show, type Io, type OutputFormat } from '../output.ts';
 import type { Target } from '../targets.ts';
@@ -18,11 +18,19 @@ export async function diff(
   show(io, output, {
     value: view,
     table: () => draw(view),
-    names: () => view.groups.flatMap((g) => (g.changes.length === 0 ? [] : g.clusters.map((c) => `cluster/${c}`))),
+    names: () => view.groups.flatMap((g) => (!isChange(g) ? [] : g.clusters.map((c) => `cluster/${c}`))),
   });
   for (const error of view.errors) io.err(`fairlead: ${printable(error)}\n`);
   if (view.errors.length > 0) return 1;
-  return view.groups.some((group) => group.changes.length > 0) ? 3 : 0;
+  return view.groups.some(isChange) ? 3 : 0;
+}
+
+function isChange(group: DiffView['groups'][number]): boolean {
+  return group.changes.length > 0 || group.hooks.length > 0;
+}
+
+function named({ kind, namespace, name }: ObjectIdentity): string {
+  return `${kind}/${namespace === '' ? '' : `${namespace}/`}${name}`;
 }
 
 function draw(view: DiffView): string {
@@ -33,12 +41,13 @@ function draw(view: DiffView): string {
     );
     for (const change of group.changes) {
       const mark = change.change === 'added' ? '+' : change.change === 'removed' ? '-' : '~';
-      out.push(`  ${mark} ${change.id.kind}/${change.id.namespace === '' ? '' : `${change.id.namespace}/`}${change.id.name}\n`);
+      out.push(`  ${mark} ${named(change.id)}\n`);
       for (const field of change.fields) {
         if (field.before !== undefined) out.push(`      - ${printable(`${field.path}: ${field.before}`)}\n`);
         if (field.after !== undefined) out.push(`      + ${printable(`${field.path}: ${field.after}`)}\n`);
       }
     }
+    for (const hook of group.hooks) out.push(`  > ${named(hook.id)} runs (${hook.events.join(', ')})\n`);
   }
   return out.join('');
 }

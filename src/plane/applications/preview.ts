@@ -6,6 +6,7 @@ import {
   say,
   type Bundle,
   type BundleEntry,
+  type HookEntry,
   type Release,
   type Snapshot,
   type Source,
@@ -54,6 +55,8 @@ export interface Preview {
     readonly clusters: readonly string[];
     readonly changes: readonly PreviewedObject[];
     readonly unchanged: number;
+    /** Hooks that would run, where the bundle is another one: as an install without a former one, else as an upgrade. */
+    readonly hooks: readonly HookEntry[];
   }[];
   /** Sentences; with any of them there are no groups. */
   readonly errors: readonly string[];
@@ -166,7 +169,7 @@ async function compare(
     const stored = await read.blobs(digests.filter((digest) => !staged.blobs.has(digest)));
     return new Map([...own, ...stored]);
   };
-  const groups: { clusters: readonly string[]; changes: readonly PreviewedObject[]; unchanged: number }[] = [];
+  const groups: Preview['groups'][number][] = [];
   for (const { before, after, clusters } of pairs.values()) {
     const bundles = await bytesOf(before === undefined ? [after] : [before, after]);
     const old = entriesOf(before === undefined ? undefined : bundles.get(before));
@@ -187,16 +190,25 @@ async function compare(
       }),
       ...removed.map((entry): PreviewedObject => ({ entry, change: 'removed', before: body(entry), after: undefined })),
     ];
-    groups.push({ clusters, changes, unchanged: next.size - changed.length });
+    const action = before === undefined ? 'install' : 'upgrade';
+    const hooks =
+      before === after ? [] : hooksOf(bundles.get(after)).filter(({ events }) => events.some((one) => one.endsWith(action)));
+    groups.push({ clusters, changes, unchanged: next.size - changed.length, hooks });
   }
   return groups.sort((a, b) => b.changes.length - a.changes.length || (a.clusters[0] ?? '').localeCompare(b.clusters[0] ?? ''));
 }
 
-function entriesOf(bytes: Uint8Array | undefined): ReadonlyMap<string, BundleEntry> {
-  if (bytes === undefined) return new Map();
+function bundleOf(bytes: Uint8Array | undefined): Pick<Bundle, 'entries' | 'hooks'> {
   // Our own bytes, found by their digest.
-  const bundle = JSON.parse(Buffer.from(bytes).toString('utf8')) as Bundle;
-  return new Map(bundle.entries.map((entry) => [idOf(entry), entry]));
+  return bytes === undefined ? { entries: [] } : (JSON.parse(Buffer.from(bytes).toString('utf8')) as Bundle);
+}
+
+function entriesOf(bytes: Uint8Array | undefined): ReadonlyMap<string, BundleEntry> {
+  return new Map(bundleOf(bytes).entries.map((entry) => [idOf(entry), entry]));
+}
+
+function hooksOf(bytes: Uint8Array | undefined): readonly HookEntry[] {
+  return bundleOf(bytes).hooks ?? [];
 }
 
 function idOf({ id }: BundleEntry): string {

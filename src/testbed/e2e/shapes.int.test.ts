@@ -201,3 +201,21 @@ test(
     );
   },
 );
+
+test('a commit that is not delivered yet says which objects would change and which hooks would run', { skip }, async () => {
+  if (!shapes.includes('chart-crds-hooks')) return;
+  const parent = (await fleet.git.git('chart-crds-hooks', ['rev-parse', 'main'])).trim();
+  const values = 'replicas: 1\ntopics: [orders, refunds]\nmigrate: {enabled: true}\n';
+  await fleet.git.commit('chart-crds-hooks', { 'charts/queue/values.yaml': values }, 'Refunds', { branch: 'next', parent });
+  const diff = await fleet.cli(['diff', 'queue', '--commit', 'next']);
+  const text = diff.stdout.toString('utf8');
+  assert.equal(diff.exitCode, 3, text);
+  const queue = fleet.ns('queue');
+  assert.match(text, /^prod-eu, prod-us: 1 object \(\d+ unchanged\)$/m);
+  assert.ok(text.includes(`  + Topic/${queue}/refunds\n`), text);
+  assert.ok(text.includes(`  > Job/${queue}/queue-migrate runs (pre-install, pre-upgrade)\n`), text);
+  assert.ok(text.includes(`  > Job/${queue}/queue-post-upgrade runs (post-upgrade)\n`), text);
+  assert.ok(!text.includes('queue-post-install'), text);
+  // Its own value file names the topics.
+  assert.match(text, /^dev: no change \(\d+ unchanged\)$/m);
+});
