@@ -298,6 +298,8 @@ test('everything is reached from the keyboard: the palette, j and k, Enter, Esc'
   await page.keyboard.press('Enter');
   await page.waitForURL('**/d/default/web/eu');
   assert.equal(await page.getByRole('dialog').count(), 0);
+  // The address comes before the page: Esc goes where the page says.
+  await page.getByRole('navigation', { name: 'Above this page' }).getByRole('link', { name: 'web' }).waitFor();
   await page.keyboard.press('Escape');
   await page.waitForURL('**/a/default/web');
   await page.getByRole('table', { name: 'Deliveries' }).waitFor();
