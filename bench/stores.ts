@@ -4,8 +4,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { Delivery, type PlaneObject } from '../src/api/index.ts';
+import { Delivery } from '../src/api/index.ts';
 import { openPostgresStore, openSqliteStore, type Store } from '../src/plane/store/index.ts';
+import { delivery } from '../src/plane/store/testing/bench-delivery.ts';
 import { postgresPrograms, startPostgres } from '../src/plane/store/testing/postgres-server.ts';
 import type { Measured } from './main.ts';
 import type { Row } from './report.ts';
@@ -13,26 +14,6 @@ import type { Row } from './report.ts';
 const ROUNDS = 3;
 const COMMITS = 400;
 const FLEET = 10_000;
-
-/** About 1 KB of JSON. */
-function delivery(n: number, round: number): PlaneObject {
-  const cluster = `cluster-${n % 1_000}`;
-  const application = `app-${Math.floor(n / 1_000)}`;
-  return {
-    apiVersion: Delivery.apiVersion,
-    kind: 'Delivery',
-    metadata: {
-      name: `${application}.${cluster}`,
-      namespace: 'default',
-      uid: `0b4fd34e-7a3c-4b0e-9a9c-${String(n).padStart(12, '0')}`,
-      generation: 1,
-      creationTimestamp: '2026-01-01T00:00:00Z',
-      labels: { env: n % 10 === 0 ? 'prod' : 'test', region: `r${n % 7}` },
-    },
-    spec: { application, cluster, wanted: { release: `${application}-${round}`, number: round, bundle: 'x'.repeat(71) } },
-    status: { phase: 'Healthy', conditions: [{ type: 'Ready', status: 'True', message: 'y'.repeat(400), round }] },
-  };
-}
 
 async function rate(stores: readonly Store[], writers: number): Promise<number> {
   const round = performance.now();

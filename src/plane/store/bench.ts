@@ -7,8 +7,9 @@ import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { Delivery, type PlaneObject } from '#api';
+import { Delivery } from '#api';
 import { openSqliteStore } from './sqlite/sqlite-store.ts';
+import { delivery } from './testing/bench-delivery.ts';
 import type { Store } from './types.ts';
 
 const isQuick = process.argv.includes('--quick');
@@ -33,26 +34,6 @@ async function rounds(what: string, unit: string, measure: () => Promise<number>
   const values: number[] = [];
   for (let round = 0; round < ROUNDS; round++) values.push(await measure());
   report(what, unit, values);
-}
-
-/** About 1 KB of JSON. */
-function delivery(n: number, round: number): PlaneObject {
-  const cluster = `cluster-${n % 1_000}`;
-  const application = `app-${Math.floor(n / 1_000)}`;
-  return {
-    apiVersion: Delivery.apiVersion,
-    kind: 'Delivery',
-    metadata: {
-      name: `${application}.${cluster}`,
-      namespace: 'default',
-      uid: `0b4fd34e-7a3c-4b0e-9a9c-${String(n).padStart(12, '0')}`,
-      generation: 1,
-      creationTimestamp: '2026-01-01T00:00:00Z',
-      labels: { env: n % 10 === 0 ? 'prod' : 'test', region: `r${n % 7}` },
-    },
-    spec: { application, cluster, wanted: { release: `${application}-${round}`, number: round, bundle: 'x'.repeat(71) } },
-    status: { phase: 'Healthy', conditions: [{ type: 'Ready', status: 'True', message: 'y'.repeat(400), round }] },
-  };
 }
 
 async function commitsPerSecond(store: Store, writers: number): Promise<number> {
