@@ -1,189 +1,31 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { once } from 'node:events';
-import { connect, createServer, type Server, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { Delivery, Release } from '#api';
 import { waitFor, type Sensitive } from '#base';
 import { testbedMissing } from '#testbed';
 import { openPostgresStore } from '../../plane/store/postgres/postgres-store.ts';
-import {
-  POSTGRES_MISSING,
-  postgresPrograms,
-  startPostgres,
-  type PostgresServer,
-} from '../../plane/store/testing/postgres-server.ts';
-import { startChild, type Child } from '../demo/child.ts';
-import { freePort } from '../demo/free-port.ts';
-import { configMapYaml, Fleet } from './fleet.ts';
+import { POSTGRES_MISSING, postgresPrograms } from '../../plane/store/testing/postgres-server.ts';
+import { configMapYaml, type Fleet } from './fleet.ts';
+import { ReplicatedFleet, type Balancer, type Replica } from './replicated.testing.ts';
 
 const skip = postgresPrograms() === undefined ? POSTGRES_MISSING : testbedMissing();
-const root = resolve(import.meta.dirname, '..', '..', '..');
 
-let server: PostgresServer;
+let replicated: ReplicatedFleet;
 let url: Sensitive<string>;
-let dir: string;
 let fleet: Fleet;
 let first: Replica;
 let balancer: Balancer;
 
 before(async () => {
   if (skip !== false) return;
-  dir = mkdtempSync(join(tmpdir(), 'fairlead-replicas-'));
-  server = await startPostgres();
-  url = await server.createDatabase();
-  writeFileSync(join(dir, 'database-url'), `${url.reveal()}\n`, { mode: 0o600 });
-  // Both start at once, on an empty database and an empty key directory.
-  first = new Replica('first', await freePort(0));
-  const planeArgs = shared();
-  [fleet] = await Promise.all([
-    Fleet.start({ clusters: { dev: { on: 'a', isLate: true }, eu: { on: 'b', isLate: true } }, planeArgs }),
-    first.start(),
-  ]);
-  balancer = await Balancer.listen([first.port, Number(new URL(fleet.planeUrl).port)]);
-  fleet.agentPlaneUrl = `https://127.0.0.1:${balancer.port}`;
+  replicated = await ReplicatedFleet.start({ dev: { on: 'a' }, eu: { on: 'b' } });
+  ({ url, fleet, first, balancer } = replicated);
   await fleet.enroll('dev');
   await fleet.enroll('eu');
 });
 
-after(async () => {
-  if (skip !== false) return;
-  await fleet?.[Symbol.asyncDispose]();
-  await first?.stop();
-  await balancer?.close();
-  await server?.destroy();
-  if (process.env['FAIRLEAD_TEST_KEEP'] === undefined) rmSync(dir, { recursive: true, force: true });
-});
-
-/** What every process of the plane is given. */
-function shared(): readonly string[] {
-  return ['--database-url-file', join(dir, 'database-url'), '--keys', join(dir, 'keys')];
-}
-
-/** A further process of the plane. */
-class Replica {
-  readonly name: string;
-  readonly port: number;
-  child: Child | undefined;
-
-  constructor(name: string, port: number) {
-    this.name = name;
-    this.port = port;
-  }
-
-  get log(): string {
-    return join(dir, `${this.name}.log`);
-  }
-
-  async start(roles?: string): Promise<void> {
-    this.child = startChild(
-      [
-        join(root, 'src/cli/main.ts'),
-        'plane',
-        '--data',
-        join(dir, this.name),
-        '--listen',
-        `127.0.0.1:${this.port}`,
-        '--console',
-        'off',
-        '--allow-http-urls',
-        '--allow-egress',
-        '127.0.0.0/8',
-        ...shared(),
-        ...(roles === undefined ? [] : ['--roles', roles]),
-      ],
-      this.log,
-    );
-    const before = this.ups();
-    await waitFor(`${this.name} to be up`, () => this.ups() > before, { timeoutMs: 120_000 });
-  }
-
-  /** How often it has come up. */
-  ups(): number {
-    return this.count('the plane is up');
-  }
-
-  count(words: string): number {
-    try {
-      return readFileSync(this.log, 'utf8').split(words).length - 1;
-    } catch {
-      return 0;
-    }
-  }
-
-  signal(name: NodeJS.Signals): void {
-    assert.ok(this.child);
-    process.kill(this.child.pid, name);
-  }
-
-  async stop(): Promise<void> {
-    await this.child?.stop(5_000);
-  }
-}
-
-/** Hands each connection to the next backend that takes it, as a load balancer without memory. */
-class Balancer {
-  readonly port: number;
-  readonly taken = new Map<number, number>();
-  readonly #server: Server;
-  readonly #sockets = new Set<Socket>();
-
-  private constructor(listening: Server, port: number) {
-    this.#server = listening;
-    this.port = port;
-  }
-
-  static async listen(backends: readonly number[]): Promise<Balancer> {
-    let next = 0;
-    const listening = createServer({ pauseOnConnect: true }, (client) => {
-      const from = next++;
-      balance.#keep(client);
-      const attempt = (n: number): void => {
-        const port = backends[(from + n) % backends.length];
-        if (port === undefined || n === backends.length) {
-          client.destroy();
-          return;
-        }
-        const upstream = connect(port, '127.0.0.1');
-        upstream.once('error', () => attempt(n + 1));
-        upstream.once('connect', () => {
-          balance.taken.set(port, (balance.taken.get(port) ?? 0) + 1);
-          balance.#keep(upstream);
-          upstream.removeAllListeners('error');
-          for (const [one, other] of [
-            [client, upstream],
-            [upstream, client],
-          ] as const) {
-            one.on('error', () => other.destroy());
-            one.on('close', () => other.destroy());
-            one.pipe(other);
-          }
-          client.resume();
-        });
-      };
-      attempt(0);
-    }).listen(0, '127.0.0.1');
-    await once(listening, 'listening');
-    const address = listening.address();
-    assert.ok(address !== null && typeof address === 'object');
-    const balance: Balancer = new Balancer(listening, address.port);
-    return balance;
-  }
-
-  #keep(socket: Socket): void {
-    this.#sockets.add(socket);
-    socket.on('error', () => undefined);
-    socket.on('close', () => this.#sockets.delete(socket));
-  }
-
-  async close(): Promise<void> {
-    this.#server.close();
-    for (const socket of this.#sockets) socket.destroy();
-    await once(this.#server, 'close');
-  }
-}
+after(() => replicated?.[Symbol.asyncDispose]());
 
 const clusters = ['dev', 'eu'] as const;
 let version = 0;
