@@ -4,7 +4,7 @@ import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 import { applyTheme } from './theme.ts';
 import { createConsoleRouter } from './router.tsx';
-import './styles.css';
+import './styles/index.css';
 
 /**
  * console: what a person sees of a plane. A thin client of `/views/v1`: it holds no state but what the address bar says,

@@ -3,8 +3,7 @@ import type { ActivityView } from '#api';
 import { useList } from '../api.ts';
 import { ActivityList } from '../parts/activity-list.tsx';
 import { Copy } from '../parts/copy.tsx';
-import { More } from '../parts/data-table.tsx';
-import { LoadedList } from '../parts/loaded.tsx';
+import { PagedList } from '../parts/paged-list.tsx';
 import { withValue, type ActivitySearch } from '../search.ts';
 import { useTitle } from '../title.ts';
 
@@ -70,23 +69,9 @@ export function ActivityPage(): React.ReactNode {
           </button>
         )}
       </form>
-      <LoadedList known={list}>
-        {(pages) => {
-          const items = pages.flatMap((page) => page.items);
-          return (
-            <>
-              <ActivityList items={items} />
-              <More
-                hasMore={list.hasMore}
-                isLoading={list.isLoadingMore}
-                shown={items.length}
-                total={undefined}
-                onMore={() => list.more()}
-              />
-            </>
-          );
-        }}
-      </LoadedList>
+      <PagedList list={list} empty={<p className="muted">Nothing like that has happened in the last day.</p>}>
+        {(items) => <ActivityList items={items} />}
+      </PagedList>
       <Copy
         commands={[
           search.project === undefined ? 'kubectl get events -A' : `kubectl get events -n ${search.project}`,

@@ -14,7 +14,7 @@ export function ApplicationsPage(): React.ReactNode {
     limit: '100',
   });
   return (
-    <ListPage<ApplicationSummary, ApplicationsView>
+    <ListPage<ApplicationSummary>
       title="Applications"
       to="/applications"
       search={search}

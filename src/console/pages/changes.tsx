@@ -2,9 +2,8 @@ import { Link, useSearch } from '@tanstack/react-router';
 import type { ChangeRelease, ChangesView } from '#api';
 import { useList } from '../api.ts';
 import { Copy } from '../parts/copy.tsx';
-import { More } from '../parts/data-table.tsx';
 import { applicationText } from '../parts/delivery-table.tsx';
-import { LoadedList } from '../parts/loaded.tsx';
+import { PagedList } from '../parts/paged-list.tsx';
 import { StateBadge, StateMark, stateWords } from '../parts/state-mark.tsx';
 import { Age } from '../parts/time.tsx';
 import { useTitle } from '../title.ts';
@@ -20,48 +19,39 @@ export function ChangesPage(): React.ReactNode {
   return (
     <>
       <h1>Changes</h1>
-      <LoadedList known={list}>
-        {(pages) => {
-          const items = pages.flatMap((page) => page.items);
-          if (items.length === 0) return <p className="muted">No commit has become a release yet.</p>;
-          return (
-            <>
-              <ol className="changes">
-                {items.map((item) => (
-                  <li key={item.commit + item.at}>
-                    <p className="change-title">
-                      <Link data-row="" to="/commits/$commit" params={{ commit: item.commit }}>
-                        {item.subject ?? item.commit.slice(0, 10)}
-                      </Link>
-                    </p>
-                    <p className="muted">
-                      <span className="mono">{item.commit.slice(0, 10)}</span>
-                      {item.author === undefined ? '' : ` by ${item.author}`}, rendered <Age at={item.at} suffix=" ago" />
-                    </p>
-                    <p className="change-releases">
-                      {item.releases.slice(0, NAMED).map((release) => (
-                        <ReleaseChip key={`${release.project}/${release.release}`} release={release} />
-                      ))}
-                      {item.releases.length > NAMED ? (
-                        <span className="muted">and {item.releases.length - NAMED} more</span>
-                      ) : null}
-                    </p>
-                  </li>
-                ))}
-              </ol>
-              <More
-                hasMore={list.hasMore}
-                isLoading={list.isLoadingMore}
-                shown={items.length}
-                total={undefined}
-                onMore={() => list.more()}
-              />
-            </>
-          );
-        }}
-      </LoadedList>
+      <PagedList list={list} empty={<p className="muted">No commit has become a release yet.</p>}>
+        {(items) => (
+          <ol className="changes">
+            {items.map((item) => (
+              <Change key={item.commit + item.at} item={item} />
+            ))}
+          </ol>
+        )}
+      </PagedList>
       <Copy commands={['kubectl get releases -A', 'fairlead status']} />
     </>
+  );
+}
+
+function Change({ item }: { readonly item: ChangesView['items'][number] }): React.ReactNode {
+  return (
+    <li>
+      <p className="change-title">
+        <Link data-row="" to="/commits/$commit" params={{ commit: item.commit }}>
+          {item.subject ?? item.commit.slice(0, 10)}
+        </Link>
+      </p>
+      <p className="muted">
+        <span className="mono">{item.commit.slice(0, 10)}</span>
+        {item.author === undefined ? '' : ` by ${item.author}`}, rendered <Age at={item.at} suffix=" ago" />
+      </p>
+      <p className="change-releases">
+        {item.releases.slice(0, NAMED).map((release) => (
+          <ReleaseChip key={`${release.project}/${release.release}`} release={release} />
+        ))}
+        {item.releases.length > NAMED ? <span className="muted">and {item.releases.length - NAMED} more</span> : null}
+      </p>
+    </li>
   );
 }
 

@@ -10,7 +10,7 @@ export function ClustersPage(): React.ReactNode {
   const search = useSearch({ from: '/clusters' });
   const list = useList<ClustersView>('clusters', { where: search.where, sort: search.sort ?? 'worst', limit: '100' });
   return (
-    <ListPage<ClusterSummary, ClustersView>
+    <ListPage<ClusterSummary>
       title="Clusters"
       to="/clusters"
       search={search}

@@ -49,30 +49,3 @@ export function DataTable<T>({
     </table>
   );
 }
-
-/** What a list of pages does not show yet. */
-export function More({
-  hasMore,
-  isLoading,
-  shown,
-  total,
-  onMore,
-}: {
-  readonly hasMore: boolean;
-  readonly isLoading: boolean;
-  readonly shown: number;
-  readonly total: number | undefined;
-  readonly onMore: () => void;
-}): ReactNode {
-  if (!hasMore) return null;
-  return (
-    <p className="more">
-      <button type="button" onClick={onMore} aria-busy={isLoading}>
-        Show more
-      </button>
-      <span className="muted">
-        {total === undefined ? '' : `${shown.toLocaleString('en-US')} of ${total.toLocaleString('en-US')}`}
-      </span>
-    </p>
-  );
-}

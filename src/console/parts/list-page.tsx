@@ -3,23 +3,16 @@ import type { KnownList } from '../api.ts';
 import { withValue, type ListSearch } from '../search.ts';
 import { useTitle } from '../title.ts';
 import { Copy } from './copy.tsx';
-import { DataTable, More, type Column } from './data-table.tsx';
-import { LoadedList } from './loaded.tsx';
+import { DataTable, type Column } from './data-table.tsx';
+import { PagedList, type ListedPage } from './paged-list.tsx';
 import { WhereForm } from './where-form.tsx';
 
-interface Page<T> {
-  readonly at: string;
-  readonly items: readonly T[];
-  readonly total: number;
-  readonly next: string | undefined;
-}
-
 /** Applications and clusters: a filter, an order, a table that comes in pages. */
-export function ListPage<T, P extends Page<T>>(options: {
+export function ListPage<T>(options: {
   readonly title: string;
   readonly to: '/applications' | '/clusters';
   readonly search: ListSearch;
-  readonly list: KnownList<P>;
+  readonly list: KnownList<ListedPage<T>>;
   readonly whereLabel: string;
   readonly empty: React.ReactNode;
   readonly head: Column<T>;
@@ -27,7 +20,7 @@ export function ListPage<T, P extends Page<T>>(options: {
   readonly keyOf: (item: T) => string;
   readonly commands: readonly string[];
 }): React.ReactNode {
-  const { title, to, search, list, empty } = options;
+  const { title, to, search, list } = options;
   useTitle(title);
   const navigate = useNavigate({ from: to });
   const where = search.where ?? '';
@@ -57,24 +50,14 @@ export function ListPage<T, P extends Page<T>>(options: {
         </label>
       </WhereForm>
       {isUnread && list.data === undefined ? null : (
-        <LoadedList known={isUnread ? { ...list, error: undefined } : list}>
-          {(pages, first) => {
-            const items = pages.flatMap((page) => page.items);
-            if (items.length === 0) return where === '' ? empty : <p className="muted">Nothing matches this filter.</p>;
-            return (
-              <>
-                <DataTable label={title} rows={items} keyOf={options.keyOf} head={options.head} columns={options.columns} />
-                <More
-                  hasMore={list.hasMore}
-                  isLoading={list.isLoadingMore}
-                  shown={items.length}
-                  total={first.total}
-                  onMore={() => list.more()}
-                />
-              </>
-            );
-          }}
-        </LoadedList>
+        <PagedList
+          list={isUnread ? { ...list, error: undefined } : list}
+          empty={where === '' ? options.empty : <p className="muted">Nothing matches this filter.</p>}
+        >
+          {(items) => (
+            <DataTable label={title} rows={items} keyOf={options.keyOf} head={options.head} columns={options.columns} />
+          )}
+        </PagedList>
       )}
       <Copy commands={options.commands} />
     </>

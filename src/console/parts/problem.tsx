@@ -3,8 +3,8 @@ import { useState } from 'react';
 import type { DeliveriesView, DeliveryCell, ProblemGroup } from '#api';
 import { useList } from '../api.ts';
 import { Command } from './copy.tsx';
-import { More } from './data-table.tsx';
 import { applicationText, DeliveryTable } from './delivery-table.tsx';
+import { PagedList } from './paged-list.tsx';
 import { Age } from './time.tsx';
 
 /** Named at once; the others a click away. */
@@ -67,18 +67,10 @@ export function Problem({
 
 function AllOf({ code, where }: { readonly code: string; readonly where: string }): React.ReactNode {
   const list = useList<DeliveriesView>('deliveries', { code, where, limit: '50' });
-  const items = list.data?.flatMap((page) => page.items) ?? [];
   return (
-    <>
-      <DeliveryTable cells={items} by="both" />
-      <More
-        hasMore={list.hasMore}
-        isLoading={list.isLoadingMore}
-        shown={items.length}
-        total={list.data?.[0]?.total}
-        onMore={() => list.more()}
-      />
-    </>
+    <PagedList list={list} empty={null}>
+      {(items) => <DeliveryTable cells={items} by="both" />}
+    </PagedList>
   );
 }
 
