@@ -5,14 +5,28 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { buildAgent } from '#agent';
-import { Application, Cluster, GitRepository, type Kind } from '#api';
-import { must, newUid, silentLog, waitFor } from '#base';
-import { createKubeClient, loadKubeconfig, type KubeClient } from '#kube';
+import { Application, Cluster, GitRepository } from '#api';
+import { newUid, silentLog, waitFor } from '#base';
+import { createKubeClient, loadKubeconfig } from '#kube';
 import { sharedCluster, startGitServer, testbedMissing, type ClusterHandle, type GitServer } from '#testbed';
 import { stageImage } from '../../../tools/image.ts';
 import { startChild, type Child } from '../demo/child.ts';
 import { freePort } from '../demo/free-port.ts';
-import { applyWithoutWarning, entrypointOf, environmentOfImage, helmTemplate, readyPods, restrictedNamespace } from './charts.ts';
+import {
+  applyWithoutWarning,
+  entrypointOf,
+  environmentOfImage,
+  helmTemplate,
+  imageBase,
+  imageFiles,
+  make,
+  readyPods,
+  releaseOf,
+  renderChart,
+  restrictedNamespace,
+  withPorts,
+  type Pod,
+} from './charts.ts';
 import { configMapYaml } from './fleet.ts';
 import { sandboxMissing, startSandbox, type Sandbox } from './pod-sandbox.ts';
 
@@ -108,15 +122,13 @@ test('values that cannot work are refused with words', { skip }, async () => {
 });
 
 const inSandbox = { skip: skip !== false ? skip : sandboxMissing() };
-/** What the base of the image brings: a C library, git, ssh and authorities. */
-const base = { '/usr': '/usr', '/bin': '/bin', '/lib': '/lib', '/lib64': '/lib64', '/etc/ssl': '/etc/ssl' };
 
 test('the root of the sandbox is read-only, as the next test supposes', inSandbox, async () => {
   const program =
     "try { require('fs').writeFileSync('/x', ''); process.exit(3) } catch (e) { process.exit(e.code === 'EROFS' ? 0 : 4) }";
   const sandbox = await startSandbox({
     root: join(dir, 'probe'),
-    mounts: { ...base, '/fairlead/node': process.execPath },
+    mounts: { ...imageBase, '/fairlead/node': process.execPath },
     env: {},
     command: ['/fairlead/node', '-e', program],
     log: join(dir, 'probe.log'),
@@ -131,18 +143,21 @@ test(
     const staged = join(dir, 'image');
     await stageImage('plane', staged);
     const [api, health, page] = [await freePort(0), await freePort(0), await freePort(0)];
-    const args = await argsOfPod(
-      { externalUrl: `https://127.0.0.1:${api}`, egress: { allow: ['127.0.0.0/8'] } },
-      { api, health, page },
-    );
+    const rendered = await renderChart({
+      chart: 'fairlead',
+      namespace: 'fairlead',
+      values: { image, externalUrl: `https://127.0.0.1:${api}`, egress: { allow: ['127.0.0.0/8'] } },
+    });
+    const workload = rendered.find((one) => one.kind === 'StatefulSet') as unknown as { spec: { template: Pick<Pod, 'spec'> } };
+    const args = withPorts(workload.spec.template.spec.containers[0]?.args ?? [], { api, health, page });
     const [data, scratch] = [join(dir, 'data'), join(dir, 'scratch')];
     for (const path of [data, scratch]) mkdirSync(path);
     const start = (name: string): Promise<Sandbox> =>
       startSandbox({
         root: join(dir, name),
-        mounts: { ...base, '/fairlead': staged },
+        mounts: { ...imageBase, '/fairlead': staged },
         writable: { '/data': data, '/tmp': scratch },
-        files: { '/etc/passwd': 'fairlead:x:65532:65532::/nonexistent:/usr/sbin/nologin\n' },
+        files: imageFiles,
         env: environmentOfImage('fairlead'),
         command: [...entrypointOf('fairlead'), ...args, '--allow-http-urls'],
         log: join(dir, `${name}.log`),
@@ -235,38 +250,3 @@ test(
     }
   },
 );
-
-/** Arguments of the container, with ports of this machine for those of the pod's own network. */
-async function argsOfPod(
-  values: Readonly<Record<string, unknown>>,
-  ports: { readonly api: number; readonly health: number; readonly page: number },
-): Promise<readonly string[]> {
-  const rendered = await helmTemplate({ chart: 'fairlead', namespace: 'fairlead', values: { image, ...values } });
-  return [...rendered.matchAll(/^ {12}- (plane|--\S+)$/gm)]
-    .map((match) => match[1] ?? '')
-    .map((arg) =>
-      arg
-        .replace(/(?<=0):8443$/, `:${ports.api}`)
-        .replace(':8081', `:${ports.health}`)
-        .replace(':8080', `:${ports.page}`),
-    );
-}
-
-async function make(client: KubeClient, kind: Kind, name: string, spec: unknown): Promise<void> {
-  const scope = kind.scope === 'Cluster' ? '' : '/namespaces/default';
-  await client.request({
-    method: 'POST',
-    path: `/apis/${kind.apiVersion}${scope}/${kind.plural}`,
-    body: JSON.stringify({ apiVersion: kind.apiVersion, kind: kind.kind, metadata: { name }, spec }),
-  });
-}
-
-async function releaseOf(client: KubeClient): Promise<string | undefined> {
-  const answer = await client.request({
-    method: 'GET',
-    path: `/apis/${Application.apiVersion}/namespaces/default/applications/web`,
-  });
-  const found = must(JSON.parse(answer.body.toString('utf8')) as Application, 'an Application');
-  if (found.status?.release === undefined) throw new Error(JSON.stringify(found.status));
-  return found.status.release.name;
-}

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { exec, FairleadError, waitFor } from '#base';
-import { parseYamlAll } from '#kube';
+import { Application, type Kind } from '#api';
+import { exec, FairleadError, must, waitFor } from '#base';
+import { parseYamlAll, type KubeClient } from '#kube';
 import { buildHelm, type ClusterHandle } from '#testbed';
 
 const root = resolve(import.meta.dirname, '..', '..', '..');
@@ -76,7 +77,10 @@ export async function applyWithoutWarning(cluster: ClusterHandle, manifests: str
 export interface Pod extends Manifest {
   readonly spec: {
     readonly serviceAccountName: string;
-    readonly volumes?: readonly { readonly name: string }[];
+    readonly volumes?: readonly {
+      readonly name: string;
+      readonly secret?: { readonly secretName: string; readonly defaultMode: number };
+    }[];
     readonly containers: readonly {
       readonly args: readonly string[];
       readonly ports?: readonly unknown[];
@@ -108,4 +112,42 @@ export async function readyPods(cluster: ClusterHandle, namespace: string, count
     },
     { timeoutMs: 60_000, intervalMs: 100 },
   );
+}
+
+/** What the base of the plane's image brings: a C library, git, ssh and authorities. */
+export const imageBase = { '/usr': '/usr', '/bin': '/bin', '/lib': '/lib', '/lib64': '/lib64', '/etc/ssl': '/etc/ssl' };
+export const imageFiles = { '/etc/passwd': 'fairlead:x:65532:65532::/nonexistent:/usr/sbin/nologin\n' };
+
+/** Arguments of the plane's container, with ports of this machine for those of the pod's own network. */
+export function withPorts(
+  args: readonly string[],
+  ports: { readonly api: number; readonly health: number; readonly page: number },
+): readonly string[] {
+  return args.map((arg) =>
+    arg
+      .replace(/(?<=0):8443$/, `:${ports.api}`)
+      .replace(':8081', `:${ports.health}`)
+      .replace(':8080', `:${ports.page}`),
+  );
+}
+
+/** Creates an object of a plane; those of a Project in `default`. */
+export async function make(client: KubeClient, kind: Kind, name: string, spec: unknown): Promise<void> {
+  const scope = kind.scope === 'Cluster' ? '' : '/namespaces/default';
+  await client.request({
+    method: 'POST',
+    path: `/apis/${kind.apiVersion}${scope}/${kind.plural}`,
+    body: JSON.stringify({ apiVersion: kind.apiVersion, kind: kind.kind, metadata: { name }, spec }),
+  });
+}
+
+/** The newest Release of the Application `web`. */
+export async function releaseOf(client: KubeClient): Promise<string | undefined> {
+  const answer = await client.request({
+    method: 'GET',
+    path: `/apis/${Application.apiVersion}/namespaces/default/applications/web`,
+  });
+  const found = must(JSON.parse(answer.body.toString('utf8')) as Application, 'an Application');
+  if (found.status?.release === undefined) throw new Error(JSON.stringify(found.status));
+  return found.status.release.name;
 }
