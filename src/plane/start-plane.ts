@@ -64,6 +64,7 @@ import { createDeliveries, deliveryAdmission, readFacts, ReleaseHeads, why } fro
 import { adminKubeconfig } from './kubeconfig.ts';
 import { createSelf } from './self/index.ts';
 import { createCharts, createSources, hookRoutes, RemoteResolver } from './sources/index.ts';
+import { tlsRenewal } from './tls-renewal.ts';
 import { doorbells, FleetIndex, viewsRoutes } from './views/index.ts';
 
 /**
@@ -300,7 +301,14 @@ export async function startPlane(options: PlaneOptions): Promise<Plane> {
 
     if (!isFrozen) await ensureDefaultProject(store, clock);
 
-    const services: readonly Service[] = [...engines, ...(roles.has('api') ? [index] : []), ...agents.services];
+    // Behind a balancer a port that knows no route would keep the agents that get it: who serves nobody opens none.
+    const isServing = roles.has('gateway') || roles.has('api');
+    const services: readonly Service[] = [
+      ...engines,
+      ...(roles.has('api') ? [index] : []),
+      ...agents.services,
+      ...(isServing ? [tlsRenewal({ keys, http, clock, log })] : []),
+    ];
     const running = new AbortController();
     const ended = supervise(services, running.signal, { log, clock });
     stack.defer(async () => {
@@ -313,8 +321,6 @@ export async function startPlane(options: PlaneOptions): Promise<Plane> {
     await waitFor('the plane to be ready', () => http.isReady(), { timeoutMs: OPEN_LATEST_MS, intervalMs: 20, clock }).catch(
       (error: unknown) => log.warn({ error }, 'the plane opens its port though it is not ready'),
     );
-    // Behind a balancer a port that knows no route would keep the agents that get it: who serves nobody opens none.
-    const isServing = roles.has('gateway') || roles.has('api');
     const tls = isServing
       ? await http.listenTls({ ...options.listen, tls: { cert: keys.tls.cert, key: keys.tls.key.reveal() } })
       : undefined;

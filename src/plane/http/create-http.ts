@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, Server as HttpServer, ServerOptions, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { Server as TlsServer } from 'node:tls';
 import fastify, { type FastifyInstance } from 'fastify';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { FairleadError, newUid, systemClock, type Clock, type Log } from '#base';
@@ -88,7 +89,7 @@ export interface Http {
   listenHealth(options: { readonly host: string; readonly port: number }): Promise<Listener>;
   /** Plain HTTP for the console, the API, the views and doorbells; refuses anything but loopback. */
   listenLoopback(options: { readonly host?: '127.0.0.1' | '::1'; readonly port: number }): Promise<Listener>;
-  /** New certificates for connections from now on. */
+  /** New certificates for connections from now on; those that are open go on. */
   renewTls(tls: TlsMaterial): void;
   /** A path (`/login#…`) that opens one session within ten minutes. */
   createLoginPath(name: string): string;
@@ -98,6 +99,7 @@ export interface Http {
 
 const LOOPBACK_SURFACES: ReadonlySet<Surface> = new Set(['kubernetes', 'views', 'live', 'system', 'console']);
 const TLS_SURFACES: ReadonlySet<Surface> = new Set(['kubernetes', 'views', 'live', 'agent', 'hooks', 'system', 'console']);
+const MIN_TLS = 'TLSv1.2';
 const MAX_BODY_BYTES = 3 * 1024 * 1024;
 // client-go keeps idle connections for 90 s: closing them first would fail requests that are just being written.
 const KEEP_ALIVE_MS = 120_000;
@@ -130,7 +132,7 @@ class PlaneHttp implements Http {
   readonly #apps: FastifyInstance[] = [];
   readonly #gates: ConnectionGate[] = [];
   readonly #health: HealthListener[] = [];
-  readonly #tlsServers: { setSecureContext(options: TlsMaterial): void }[] = [];
+  readonly #tlsServers: Pick<TlsServer, 'setSecureContext'>[] = [];
   readonly #stopping = new AbortController();
   /** Of every request under way. */
   readonly #open = new Set<AbortController>();
@@ -215,7 +217,7 @@ class PlaneHttp implements Http {
     const context: ListenerContext = { isTls: true, surfaces: TLS_SURFACES, port: options.port };
     const app = fastify({
       ...this.#fastifyOptions(),
-      https: { ...options.tls, minVersion: 'TLSv1.2', ...this.#serverOptions() },
+      https: { ...options.tls, minVersion: MIN_TLS, ...this.#serverOptions() },
     });
     // Both kinds of server have the members used here; Fastify's types tell them apart.
     const plain = app as unknown as FastifyInstance;
@@ -245,7 +247,7 @@ class PlaneHttp implements Http {
   }
 
   renewTls(tls: TlsMaterial): void {
-    for (const server of this.#tlsServers) server.setSecureContext(tls);
+    for (const server of this.#tlsServers) server.setSecureContext({ ...tls, minVersion: MIN_TLS });
   }
 
   async stop(): Promise<void> {

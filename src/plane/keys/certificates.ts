@@ -65,10 +65,21 @@ export async function makeServerCertificate(authority: KeyPairPem, names: readon
 export function stillServes(pair: KeyPairPem, authority: KeyPairPem, names: readonly string[], nowMs: number): boolean {
   const certificate = new X509Certificate(pair.cert);
   return (
-    certificate.checkIssued(new X509Certificate(authority.cert)) &&
-    Date.parse(certificate.validTo) - nowMs > renewBeforeMs &&
+    isCurrent(pair, authority, nowMs) &&
     names.every((name) => (isIP(name) === 0 ? certificate.checkHost(name) : certificate.checkIP(name)) !== undefined)
   );
+}
+
+/** Of this authority and not near its end. */
+export function isCurrent(pair: KeyPairPem, authority: KeyPairPem, nowMs: number): boolean {
+  const certificate = new X509Certificate(pair.cert);
+  return certificate.checkIssued(new X509Certificate(authority.cert)) && Date.parse(certificate.validTo) - nowMs > renewBeforeMs;
+}
+
+/** The names and addresses of a certificate. */
+export function namesOf({ cert }: Pick<KeyPairPem, 'cert'>): readonly string[] {
+  const extension = new x509.X509Certificate(cert).getExtension(x509.SubjectAlternativeNameExtension);
+  return extension?.names.items.filter(({ type }) => type === 'dns' || type === 'ip').map(({ value }) => value) ?? [];
 }
 
 function serial(): string {

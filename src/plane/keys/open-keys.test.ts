@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { chmodSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { inspect } from 'node:util';
 import { openKeySet, signingKeys } from '#api';
-import { FairleadError, systemClock } from '#base';
+import { FairleadError, FakeClock, systemClock } from '#base';
 import { openKeys, type PlaneKeys } from './open-keys.ts';
 
 async function withDir(
@@ -120,6 +121,35 @@ test('the certificate is renewed when a name is added; the authority stays', asy
     assert.notEqual(after.tls.cert, before.tls.cert);
     assert.equal(after.tls.ca, before.tls.ca);
     assert.equal((await open(['plane.example.com'])).tls.cert, after.tls.cert);
+  });
+});
+
+test('two processes renew the certificate two months before its end, and come to the same one with the names of both', async () => {
+  await withDir(async (dir) => {
+    const clock = new FakeClock(Date.now());
+    const open = (name: string): Promise<PlaneKeys> => openKeys({ dir, clock, serverNames: [name] });
+    const [one, two] = [await open('one.example'), await open('two.example')];
+    const agree = async (): Promise<X509Certificate> => {
+      // Each looks as often as the other; at the same time, too.
+      for (let round = 0; round < 3; round++) await Promise.all([one.renewTls(), two.renewTls()]);
+      assert.equal(one.tls.cert, two.tls.cert);
+      assert.equal(await one.renewTls(), false, 'nobody takes turns');
+      assert.equal(await two.renewTls(), false, 'nobody takes turns');
+      const found = new X509Certificate(one.tls.cert);
+      for (const name of ['one.example', 'two.example', 'localhost']) assert.ok(found.checkHost(name), name);
+      assert.ok(found.checkPrivateKey(createPrivateKey(one.tls.key.reveal())));
+      return found;
+    };
+    const first = await agree();
+    await clock.advance(304 * 86_400_000);
+    assert.equal((await agree()).serialNumber, first.serialNumber);
+    await clock.advance(2 * 86_400_000);
+    assert.equal(await one.renewTls(), true);
+    const second = await agree();
+    assert.ok(Date.parse(second.validTo) > clock.now() + 360 * 86_400_000);
+    assert.equal(one.tls.ca, two.tls.ca);
+    const third = await openKeys({ dir, clock });
+    assert.equal(third.tls.cert, one.tls.cert, 'and one that starts later has it, too');
   });
 });
 

@@ -2,9 +2,10 @@ import { generateKeyPairSync, hkdfSync, randomBytes, timingSafeEqual } from 'nod
 import { join } from 'node:path';
 import { FairleadError, newUid, randomToken, Sensitive, sha256, type Clock } from '#base';
 import { rootHash, signerFromPem, signKeySet, signingKeys, type Envelope, type KeySet, type Signer } from '#api';
-import { makeAuthority, makeServerCertificate, stillServes, type KeyPairPem } from './certificates.ts';
+import { makeAuthority, type KeyPairPem } from './certificates.ts';
 import { decrypt, encrypt } from './encryption.ts';
 import { SecretFiles } from './secret-files.ts';
+import { ServerCertificate } from './server-certificate.ts';
 
 export interface KeysOptions {
   readonly dir: string;
@@ -29,8 +30,13 @@ export interface PlaneKeys {
   readonly verifyKeys: ReadonlyMap<string, string>;
   /** What join tokens pin. */
   readonly rootHash: string;
-  /** PEM. */
+  /** PEM: the server certificate as it is now. */
   readonly tls: { readonly key: Sensitive<string>; readonly cert: string; readonly ca: string };
+  /**
+   * Renews the server certificate from 60 days before its end, or takes over what another process renewed. Whether `tls` is
+   * another one now.
+   */
+  renewTls(): Promise<boolean>;
   readonly adminToken: Sensitive<string>;
   /** Compares in constant time. */
   isAdminToken(token: string): boolean;
@@ -87,12 +93,9 @@ export async function openKeys(options: KeysOptions): Promise<PlaneKeys> {
   const signer = signerFromPem(signingPem);
   const stored = currentKeySet(files, planeId, root, signer, authority.cert, options.clock.now());
   const keySet = JSON.parse(Buffer.from(stored.envelope.payload, 'base64').toString('utf8')) as KeySet;
-  const server = await serverPair(
-    files,
-    authority,
-    ['localhost', '127.0.0.1', '::1', ...(options.serverNames ?? [])],
-    options.clock.now(),
-  );
+  const names = ['localhost', '127.0.0.1', '::1', ...(options.serverNames ?? [])];
+  const server = new ServerCertificate(files, authority, names, options.clock);
+  await server.refresh();
   const adminDigest = Buffer.from(sha256(adminToken.reveal()));
 
   const derive = (purpose: string, ...parts: readonly string[]): Buffer =>
@@ -111,7 +114,10 @@ export async function openKeys(options: KeysOptions): Promise<PlaneKeys> {
     keySetEnvelope: stored.envelope,
     verifyKeys: signingKeys(keySet),
     rootHash: rootHash(root.publicKey),
-    tls: { key: new Sensitive(server.key), cert: server.cert, ca: authority.cert },
+    get tls() {
+      return { key: new Sensitive(server.pair.key), cert: server.pair.cert, ca: authority.cert };
+    },
+    renewTls: () => server.refresh(),
     adminToken,
     isAdminToken: (token) => timingSafeEqual(Buffer.from(sha256(token)), adminDigest),
     derive,
@@ -196,21 +202,6 @@ function currentKeySet(
   const next: StoredKeySet = { version, keys, tlsAuthority, envelope: signKeySet(keySet, root) };
   files.write('key-set.json', JSON.stringify(next));
   return next;
-}
-
-async function serverPair(
-  files: SecretFiles,
-  authority: KeyPairPem,
-  names: readonly string[],
-  nowMs: number,
-): Promise<KeyPairPem> {
-  const text = files.read('server.json');
-  const stored = text === undefined ? undefined : parsePair(text);
-  if (stored !== undefined && stillServes(stored, authority, names, nowMs)) return stored;
-  const made = await makeServerCertificate(authority, [...new Set(names)], nowMs);
-  // From a mounted Secret: a certificate of this process, by the same authority.
-  if (!files.isReadOnly) files.write('server.json', JSON.stringify(made));
-  return made;
 }
 
 function parsePair(text: string): KeyPairPem {

@@ -1,0 +1,47 @@
+import { X509Certificate } from 'node:crypto';
+import { messageOf, type Clock, type Log, type Service } from '#base';
+import type { Http } from '#plane/http';
+import type { PlaneKeys } from '#plane/keys';
+
+const CHECK_MS = 60_000;
+
+export interface TlsRenewalParts {
+  readonly keys: Pick<PlaneKeys, 'tls' | 'renewTls'>;
+  readonly http: Pick<Http, 'renewTls' | 'metrics'>;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/**
+ * Renews the certificate of the listeners while the plane runs, and takes over what another process renewed. Connections that
+ * are open go on under the former one; a certificate that cannot be renewed stays in use, and it is tried again every minute.
+ */
+export function tlsRenewal({ keys, http, clock, log }: TlsRenewalParts): Service {
+  const notAfterMs = (): number => Date.parse(new X509Certificate(keys.tls.cert).validTo);
+  http.metrics.read(
+    'fairlead_tls_certificate_not_after_seconds',
+    'When the certificate of the API ends, in seconds since the epoch.',
+    () => notAfterMs() / 1000,
+  );
+  let failure: string | undefined;
+  return {
+    id: 'tls-renewal',
+    async run(signal) {
+      while (!signal.aborted) {
+        await clock.sleep(CHECK_MS, signal);
+        try {
+          if (await keys.renewTls()) {
+            http.renewTls({ cert: keys.tls.cert, key: keys.tls.key.reveal() });
+            log.info({ notAfter: new Date(notAfterMs()).toISOString() }, 'the certificate of the API was renewed');
+          }
+          failure = undefined;
+        } catch (error) {
+          const message = messageOf(error);
+          if (message !== failure)
+            log.error({ error, notAfter: new Date(notAfterMs()).toISOString() }, 'the certificate of the API cannot be renewed');
+          failure = message;
+        }
+      }
+    },
+  };
+}
