@@ -11,6 +11,7 @@ import { monorepo } from './monorepo.ts';
 import { planeAgents } from './plane-agents.ts';
 import { pushToApplied } from './push-to-applied.ts';
 import { load, machine, print, type Row } from './report.ts';
+import { render } from './render.ts';
 import { stores } from './stores.ts';
 
 /** One benchmark: gives rows and what has to be said about them. */
@@ -41,6 +42,7 @@ const benchmarks: readonly Benchmark[] = [
     needsClusters: false,
     run: (progress) => planeAgents({ count: 5000, commits: 1, restarts: 1 }, progress),
   },
+  { name: 'render', needsClusters: false, run: render },
   { name: 'kube-api', needsClusters: false, run: kubeApi },
   { name: 'stores', needsClusters: false, run: stores },
   { name: 'console-1000x100', needsClusters: false, run: consoleAtSize },

@@ -43,7 +43,7 @@ export const defaultLimits: RenderLimits = {
   startMs: 20_000,
   queued: 256,
   rendersPerChild: 500,
-  childBytes: 256 * 1024 * 1024,
+  childBytes: 320 * 1024 * 1024,
   rendersPerTurn: 8,
   idleMs: 300_000,
   killsToQuarantine: 3,

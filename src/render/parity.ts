@@ -3,7 +3,7 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { goBuild } from '#base';
-import { runModule } from './module.ts';
+import { compileModule, ModuleRunner } from './module.ts';
 import type { ModuleRequest, ModuleResult } from './protocol.ts';
 import { builtModule } from './testing.ts';
 
@@ -42,11 +42,11 @@ export async function readIfThere(path: string): Promise<string | undefined> {
   return (await stat(path).catch(() => undefined)) === undefined ? undefined : readFile(path, 'utf8');
 }
 
-let module: Promise<WebAssembly.Module> | undefined;
+let runner: Promise<ModuleRunner> | undefined;
 
 /** What the engine itself prints, before anything of ours; or its errors. */
 export async function rawRender(files: ReadonlyMap<string, Uint8Array>, request: Partial<ModuleRequest>): Promise<ModuleResult> {
-  module ??= builtModule().then(async (path) => WebAssembly.compile(await readFile(path)));
+  runner ??= builtModule().then(async (path) => new ModuleRunner(await compileModule(await readFile(path))));
   const paths = [...files.keys()].sort();
   const header: ModuleRequest = {
     engine: 'auto',
@@ -66,7 +66,7 @@ export async function rawRender(files: ReadonlyMap<string, Uint8Array>, request:
   const length = Buffer.alloc(4);
   length.writeUInt32LE(text.length);
   const message = [length, text, ...paths.map((path) => files.get(path) ?? new Uint8Array())];
-  const outcome = runModule(await module, message, { timeMs: Date.UTC(2026, 0, 1), seed: '11'.repeat(32) });
+  const outcome = (await runner).run(message, { timeMs: Date.UTC(2026, 0, 1), seed: '11'.repeat(32) });
   if (outcome.ended !== 'answer') throw new Error(`the module ended: ${outcome.ended}`);
   // The shape is that of `result` in wasm/render.go.
   return outcome.header as ModuleResult;

@@ -13,12 +13,13 @@ export interface WasiHost {
   attach(memory: WebAssembly.Memory): void;
   /**
    * Ends start-up. Until then random bytes are the same for everybody: Go seeds its map iteration and math/rand with
-   * them, which no read set records. From then on they come from the seed and are recorded.
+   * them, which no read set records. From then on they come from the seed and are recorded. Called again for every render of
+   * an instance that is put back to where its start-up ended.
    */
-  started(): void;
-  /** Whether random bytes were asked for since `started`. */
+  started(options: WasiOptions): void;
+  /** Whether random bytes were asked for since the last `started`. */
   readonly randomnessAsked: boolean;
-  /** What was written to standard output and error, cut at 8 KiB. For telling why the module died, not for people. */
+  /** What was written to standard output and error since then, cut at 8 KiB. For telling why the module died, not for people. */
   readonly written: string;
 }
 
@@ -44,10 +45,12 @@ const ENOSYS = 52;
 const writtenCap = 8_192;
 const programName = Buffer.from('render\0');
 
-export function createWasiHost(module: WebAssembly.Module, options: WasiOptions): WasiHost {
+export function createWasiHost(module: WebAssembly.Module): WasiHost {
   let memory: WebAssembly.Memory | undefined;
   let monotonicNs = 1_000_000_000n;
-  let isStarted = false;
+  /** Where the monotonic clock stood at the end of the start-up. */
+  let startedNs: bigint | undefined;
+  let realNs = 0n;
   let randomnessAsked = false;
   let written = '';
   let stream = randomStream(Buffer.alloc(32));
@@ -84,15 +87,13 @@ export function createWasiHost(module: WebAssembly.Module, options: WasiOptions)
     sched_yield: () => SUCCESS,
     clock_time_get(id: number, _precision: bigint, at: number): number {
       if (id > 1) return EINVAL;
-      // Until the start is over the time is nobody's: libraries seed generators with it, which no read set records.
-      const realNs = isStarted ? BigInt(options.timeMs) * 1_000_000n : 0n;
       // A microsecond per look keeps Go's own bookkeeping from dividing by nothing, and stays the same in every run.
       if (id === 1) monotonicNs += 1_000n;
       view().setBigUint64(at, id === 0 ? realNs : monotonicNs, true);
       return SUCCESS;
     },
     random_get(at: number, length: number): number {
-      if (isStarted) randomnessAsked = true;
+      if (startedNs !== undefined) randomnessAsked = true;
       stream(new Uint8Array(view().buffer, at, length));
       return SUCCESS;
     },
@@ -151,9 +152,13 @@ export function createWasiHost(module: WebAssembly.Module, options: WasiOptions)
     attach(instanceMemory) {
       memory = instanceMemory;
     },
-    started() {
-      isStarted = true;
-      stream = randomStream(Buffer.from(options.seed, 'hex'));
+    started({ timeMs, seed }) {
+      monotonicNs = startedNs ??= monotonicNs;
+      // Until now the time was nobody's: libraries seed generators with it, which no read set records.
+      realNs = BigInt(timeMs) * 1_000_000n;
+      stream = randomStream(Buffer.from(seed, 'hex'));
+      randomnessAsked = false;
+      written = '';
     },
     get randomnessAsked() {
       return randomnessAsked;

@@ -1,5 +1,5 @@
 /**
- * The renderer child: compiles the module once, then renders one request after another, each in an instance of its own.
+ * The renderer child: compiles the module once, then renders one request after another, each in an instance as new.
  * It is started with an empty environment, reads requests from standard input, answers on standard output and ends when
  * its input does. Secrets are in clear in here and nowhere else: what leaves is redacted or sealed.
  */
@@ -8,12 +8,15 @@ import { dirname, join } from 'node:path';
 import { argv, exit, memoryUsage, stdin, stdout } from 'node:process';
 import { Worker } from 'node:worker_threads';
 import { encodeFrame, FrameReader } from './frame.ts';
-import { runModule, type ModuleOutcome } from './module.ts';
+import { compileModule, ModuleRunner, type ModuleOutcome } from './module.ts';
 import type { ChildAnswer, ChildObject, ChildRequest, ModuleObject, ModuleResult } from './protocol.ts';
 import { Sealer } from './seal.ts';
 
-/** Memory of an ended instance goes with the garbage collector; above this it is told to come now. The full module takes 180 MiB by itself. */
-const collectAboveBytes = 200 * 1024 * 1024;
+/**
+ * Memory of an ended instance goes with the garbage collector; above this it is told to come now. The full module
+ * takes 180 MiB by itself, its instance and what that is put back to 45 more.
+ */
+const collectAboveBytes = 240 * 1024 * 1024;
 
 /**
  * Ends this process when the plane is gone. The main thread learns of that from its input, but not while a render keeps
@@ -33,7 +36,7 @@ new Worker(watchdog, {
 const fullPath = argv[2] ?? '';
 /** Plain manifests need little, and most applications no more: Helm and Kustomize are compiled when the first one asks. */
 const small = await compileAt(join(dirname(fullPath), 'small.wasm')).catch(() => undefined);
-let full: Promise<WebAssembly.Module> | undefined = small === undefined ? compileAt(fullPath) : undefined;
+let full: Promise<ModuleRunner> | undefined = small === undefined ? compileAt(fullPath) : undefined;
 await full;
 const reader = new FrameReader({ headerBytes: 16 * 1024 * 1024, bodyBytes: 48 * 1024 * 1024 });
 send({ kind: 'ready' }, []);
@@ -43,6 +46,9 @@ for await (const chunk of stdin) {
   for (const frame of reader.push(chunk as Buffer)) {
     // The plane is trusted; its header is what child.ts writes.
     await answer(frame.header as ChildRequest, frame.body);
+    const isThrownAway = [small?.reset(), (await full)?.reset()].includes(true);
+    // What it held is gone before the next one needs room.
+    if (isThrownAway && memoryUsage.rss() > collectAboveBytes) collect();
   }
 }
 exit(0);
@@ -64,8 +70,6 @@ async function answer(request: ChildRequest, files: Buffer): Promise<void> {
     send({ kind: 'refused', id, error: { code: 'FL_RENDER_REQUEST', rule: 'recipient', message } }, []);
     return;
   }
-  // What the render before left is gone before this one needs room.
-  if (memoryUsage.rss() > collectAboveBytes) collect();
   const started = performance.now();
   const outcome = await runSmallest(request, files);
   const renderMs = performance.now() - started;
@@ -74,20 +78,20 @@ async function answer(request: ChildRequest, files: Buffer): Promise<void> {
   } else await answerRendered(request, sealers, outcome, renderMs);
 }
 
-async function compileAt(path: string): Promise<WebAssembly.Module> {
-  return WebAssembly.compile(await readFile(path));
+async function compileAt(path: string): Promise<ModuleRunner> {
+  return new ModuleRunner(await compileModule(await readFile(path)));
 }
 
 async function runSmallest(request: ChildRequest, files: Buffer): Promise<ModuleOutcome> {
   const message = [moduleHeader(request), files];
   const options = { timeMs: request.timeMs, seed: request.seed };
   if (small !== undefined) {
-    const outcome = runModule(small, message, options);
+    const outcome = small.run(message, options);
     // The shape is that of `result` in wasm/render.go.
     if (outcome.ended !== 'answer' || (outcome.header as ModuleResult).needsFull !== true) return outcome;
   }
   full ??= compileAt(fullPath);
-  return runModule(await full, message, options);
+  return (await full).run(message, options);
 }
 
 function moduleHeader(request: ChildRequest): Buffer {
