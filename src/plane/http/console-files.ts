@@ -25,10 +25,10 @@ const TYPES: Readonly<Record<string, string>> = {
 const MAX_FILES = 2000;
 const MAX_BYTES = 64 * 1024 * 1024;
 
-/** Nothing from elsewhere, no inline script, no frame: what a page of the console may load. */
+/** Nothing from elsewhere, no inline script or style, no frame, and no text that becomes markup or script. */
 export const CONSOLE_HEADERS: Readonly<Record<string, string>> = {
   'content-security-policy':
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
   'referrer-policy': 'no-referrer',
   'x-frame-options': 'DENY',
   'cross-origin-opener-policy': 'same-origin',

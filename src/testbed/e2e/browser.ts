@@ -26,20 +26,26 @@ export function startBrowser(): Promise<Browser> {
   });
 }
 
-/** What a page must never do: log an error, throw, or ask another origin for anything. */
+/** What a page must never do: log an error, throw, break its own policy, or ask another origin for anything. */
 export class Watchdog {
   readonly complaints: string[] = [];
+  /** Requests and sockets seen, so that a test knows that somebody looked. */
+  asked = 0;
 
   watch(page: Page, origin: string): void {
+    const { host } = new URL(origin);
+    const look = (address: string): void => {
+      this.asked += 1;
+      const url = new URL(address);
+      if (url.host !== host) this.complaints.push(`${page.url()} asked ${address.slice(0, 200)}`);
+    };
     page.on('console', (message) => {
       if (message.type() === 'error') this.complaints.push(`${page.url()}: ${message.text()}`);
     });
     page.on('pageerror', (error) => this.complaints.push(`${page.url()}: ${error.message}`));
-    page.on('request', (request) => {
-      const url = new URL(request.url());
-      if (url.protocol !== 'data:' && url.host !== new URL(origin).host)
-        this.complaints.push(`${page.url()} asked ${url.origin}`);
-    });
+    page.on('request', (request) => look(request.url()));
+    page.on('websocket', (socket) => look(socket.url()));
+    page.on('popup', (popup) => this.complaints.push(`${page.url()} opened ${popup.url()}`));
   }
 }
 

@@ -189,6 +189,42 @@ test('every link of the console leads somewhere, and no page complains or asks a
   ])
     assert.ok(seen.has(wanted), `${wanted} is linked`);
   assert.deepEqual(watchdog.complaints, []);
+  assert.ok(watchdog.asked > 4 * seen.size, `${watchdog.asked} requests and sockets were looked at`);
+  await close();
+});
+
+test('what a page may load is its own: another origin, inline script and markup from text are refused', { skip }, async () => {
+  const { page, close } = await open();
+  const refused = await page.evaluate(async () => {
+    const directives: string[] = [];
+    document.addEventListener('securitypolicyviolation', (event) => directives.push(event.effectiveDirective));
+    const script = document.createElement('script');
+    const attempts = [
+      () => fetch('http://127.0.0.1:1/'),
+      () =>
+        new Promise((resolve, reject) => {
+          const image = new Image();
+          image.onerror = reject;
+          image.onload = resolve;
+          image.src = 'http://127.0.0.1:1/pixel.png';
+        }),
+      async () => {
+        script.text = 'globalThis.ran = true';
+        document.body.append(script);
+      },
+      async () => {
+        document.body.innerHTML = '<b>from text</b>';
+      },
+    ];
+    const failed: number[] = [];
+    for (const [index, attempt] of attempts.entries()) await attempt().catch(() => failed.push(index));
+    // The reports of violations come a moment later.
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    return { directives: [...new Set(directives)].sort(), failed, ran: 'ran' in globalThis };
+  });
+  assert.deepEqual(refused.directives, ['connect-src', 'img-src', 'require-trusted-types-for']);
+  assert.deepEqual(refused.failed, [0, 1, 2, 3]);
+  assert.equal(refused.ran, false);
   await close();
 });
 
