@@ -25,19 +25,25 @@ export interface DeliveryCell extends DeliveryRef {
   readonly release: string | undefined;
 }
 
-/** Deliveries that are not what Git says, alike in reason. */
-export interface ProblemGroup {
+/** What is the matter, with all that somebody needs who wants to end it. */
+export interface StandingProblem {
+  /** Ends with `; ` and `next`, where there is something to do. */
+  readonly sentence: string;
+  readonly next: string | undefined;
+  readonly actor: string;
+  /** RFC 3339; undefined where nobody knows. */
+  readonly since: string | undefined;
+  readonly action: ReasonAction;
+}
+
+/** Deliveries that are not what Git says, alike in reason; it speaks of the oldest. */
+export interface ProblemGroup extends StandingProblem {
   readonly code: string;
   /** Of the oldest. */
   readonly state: DeliveryState;
   /** 0: an Application that is stuck before there is any Delivery. */
   readonly count: number;
-  /** Of the oldest. */
-  readonly sentence: string;
   readonly since: string;
-  readonly actor: string;
-  readonly next: string | undefined;
-  readonly action: ReasonAction;
   /** Where it is about an Application and no Delivery. */
   readonly application: { readonly project: string; readonly name: string } | undefined;
   /** At most 20, oldest first; the others are pages of `deliveries?code=`. */
@@ -126,9 +132,7 @@ export interface ApplicationView extends ApplicationSummary {
   readonly revision: number;
   readonly at: string;
   readonly source: { readonly kind: string; readonly name: string; readonly url: string | undefined; readonly path: string };
-  readonly problem:
-    | { readonly sentence: string; readonly actor: string; readonly since: string; readonly action: ReasonAction }
-    | undefined;
+  readonly problem: StandingProblem | undefined;
   /** The first 1,000, worst first. */
   readonly deliveries: readonly DeliveryCell[];
   /** The newest 20. */
@@ -208,6 +212,8 @@ export interface ClusterView extends ClusterSummary {
   readonly facts: Readonly<Record<string, string>>;
   readonly desired: { readonly epoch: number; readonly seq: number } | undefined;
   readonly held: { readonly epoch: number; readonly seq: number } | undefined;
+  /** Of the cluster itself, not of what is delivered to it. */
+  readonly problem: StandingProblem | undefined;
   /** How far the agent is behind; undefined before it joined. */
   readonly lag: { readonly behind: number; readonly sentence: string } | undefined;
   /** The first 1,000, worst first. */

@@ -220,7 +220,7 @@ export function buildProgram(io: Io, answer: (code: number) => void): Command {
   for (const [verb, description] of [
     ['suspend', 'make no new releases (application), do not read (gitrepo), assign nothing (cluster)'],
     ['resume', 'undo suspend'],
-    ['reconcile', 'look again now'],
+    ['reconcile', 'look again now; of an application at its source, too'],
   ] as const) {
     ask(`${verb} <target>`, description, async (plane, common, [name = '']) => {
       const { reconcile, setSuspended } = await import('./commands/change.ts');

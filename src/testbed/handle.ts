@@ -59,7 +59,9 @@ export interface ClusterHandle {
   readonly kubeconfig: string;
   /** JSON lines, one per answered request that did not come from the control plane itself: who, what, when. */
   readonly auditLog: string;
-  /** Stock kubectl of the control plane's version. A non-zero exit is a result. */
+  /** Path of stock kubectl of the control plane's version. */
+  readonly kubectlProgram: string;
+  /** Runs it as administrator. A non-zero exit is a result. */
   kubectl(args: readonly string[], options?: KubectlOptions): Promise<KubectlResult>;
   /** One request to the API server as administrator. Any HTTP status is a result; FL_TESTBED_REQUEST when there is none. */
   request(method: string, path: string, options?: ApiRequestOptions): Promise<ApiResponse>;
@@ -72,8 +74,9 @@ const RESPONSE_BYTES = 64 * 1024 * 1024;
 
 export function clusterHandle(record: ClusterRecord, program: string): ClusterHandle {
   const caPem = readFileSync(record.caFile, 'utf8');
+  const kubectlProgram = join(dirname(program), 'kubectl');
   const kubectl = async (args: readonly string[], options: KubectlOptions = {}): Promise<KubectlResult> => {
-    const result = await exec(join(dirname(program), 'kubectl'), args, {
+    const result = await exec(kubectlProgram, args, {
       env: {
         PATH: process.env['PATH'] ?? '',
         HOME: dirname(record.kubeconfig),
@@ -89,6 +92,7 @@ export function clusterHandle(record: ClusterRecord, program: string): ClusterHa
   return {
     ...record,
     caPem,
+    kubectlProgram,
     kubectl,
     request: (method, path, options = {}) => send(record, caPem, method, path, options),
     async apply(manifests, namespace) {

@@ -5,6 +5,7 @@ import { ActivityList } from '../parts/activity-list.tsx';
 import { Copy } from '../parts/copy.tsx';
 import { PagedList } from '../parts/paged-list.tsx';
 import { withValue, type ActivitySearch } from '../search.ts';
+import { shellWord } from '../shell.ts';
 import { useTitle } from '../title.ts';
 
 const named = [
@@ -72,12 +73,25 @@ export function ActivityPage(): React.ReactNode {
       <PagedList list={list} empty={<p className="muted">Nothing like that has happened in the last day.</p>}>
         {(items) => <ActivityList items={items} />}
       </PagedList>
-      <Copy
-        commands={[
-          search.project === undefined ? 'kubectl get events -A' : `kubectl get events -n ${search.project}`,
-          ...(search.cluster === undefined ? [] : [`fairlead why cluster/${search.cluster}`]),
-        ]}
-      />
+      <Copy commands={commandsOf(search)} />
     </>
   );
+}
+
+/** The filters that kubectl has too, and why things are as they are. */
+function commandsOf({ project, application, cluster, type }: ActivitySearch): readonly string[] {
+  const at = project ?? 'default';
+  const isOfOne = application !== undefined && cluster !== undefined;
+  const fields = [
+    ...(isOfOne ? [`involvedObject.name=${application}.${cluster}`] : []),
+    ...(type === undefined ? [] : [`type=${type}`]),
+  ];
+  const events = `kubectl get events ${project === undefined && !isOfOne ? '-A' : `-n ${shellWord(at)}`}`;
+  return [
+    fields.length === 0 ? events : `${events} --field-selector ${shellWord(fields.join(','))}`,
+    ...(application === undefined
+      ? []
+      : [`fairlead why ${shellWord(application)}${cluster === undefined ? '' : ` ${shellWord(cluster)}`} -n ${shellWord(at)}`]),
+    ...(application === undefined && cluster !== undefined ? [`fairlead why cluster/${shellWord(cluster)}`] : []),
+  ];
 }

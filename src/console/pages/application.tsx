@@ -1,13 +1,14 @@
 import { Link, useParams } from '@tanstack/react-router';
 import type { ApplicationView, MatrixView } from '#api';
 import { useView } from '../api.ts';
-import { Command, Copy } from '../parts/copy.tsx';
+import { Copy } from '../parts/copy.tsx';
 import { Crumbs } from '../parts/crumbs.tsx';
 import { DataTable } from '../parts/data-table.tsx';
 import { DeliveryTable } from '../parts/delivery-table.tsx';
 import { Labels } from '../parts/labels.tsx';
 import { Loaded } from '../parts/loaded.tsx';
 import { Matrix } from '../parts/matrix.tsx';
+import { Standing } from '../parts/says.tsx';
 import { StateBadge } from '../parts/state-mark.tsx';
 import { Age } from '../parts/time.tsx';
 import { useTitle } from '../title.ts';
@@ -26,15 +27,7 @@ export function ApplicationPage(): React.ReactNode {
           <h1>
             {view.name} <StateBadge state={view.state} />
           </h1>
-          <p className="lead">{view.sentence}</p>
-          {view.problem === undefined ? null : (
-            <div className="act">
-              <p className="muted">
-                for <Age at={view.problem.since} /> · who can act: {view.problem.actor}
-              </p>
-              <Command words={view.problem.action.words} command={view.problem.action.command} />
-            </div>
-          )}
+          {view.problem === undefined ? <p className="lead">{view.sentence}</p> : <Standing problem={view.problem} />}
           {view.suspended ? <p className="stale">Suspended: no new release is made or assigned until it is resumed.</p> : null}
           <dl className="facts">
             <dt>Project</dt>

@@ -5,6 +5,7 @@ import { applicationText } from '../parts/delivery-table.tsx';
 import { Labels } from '../parts/labels.tsx';
 import { ListPage } from '../parts/list-page.tsx';
 import { StateBadge } from '../parts/state-mark.tsx';
+import { shellWord } from '../shell.ts';
 
 export function ApplicationsPage(): React.ReactNode {
   const search = useSearch({ from: '/applications' });
@@ -50,7 +51,7 @@ export function ApplicationsPage(): React.ReactNode {
         { title: 'Labels', cell: (item) => <Labels labels={item.labels} to="/applications" /> },
       ]}
       commands={[
-        `kubectl get applications -A${search.where === undefined ? '' : ` -l '${search.where}'`}`,
+        `kubectl get applications -A${search.where === undefined ? '' : ` -l ${shellWord(search.where)}`}`,
         'fairlead status --all-projects',
       ]}
     />

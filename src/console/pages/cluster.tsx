@@ -1,13 +1,14 @@
 import { Link, useParams } from '@tanstack/react-router';
 import type { ClusterView } from '#api';
 import { useView } from '../api.ts';
-import { Command, Copy } from '../parts/copy.tsx';
+import { Copy } from '../parts/copy.tsx';
 import { Crumbs } from '../parts/crumbs.tsx';
 import { DataTable } from '../parts/data-table.tsx';
 import { applicationText, DeliveryTable } from '../parts/delivery-table.tsx';
 import { Labels } from '../parts/labels.tsx';
 import { Loaded } from '../parts/loaded.tsx';
 import { ObjectLink } from '../parts/object-tree.tsx';
+import { Standing } from '../parts/says.tsx';
 import { StateBadge } from '../parts/state-mark.tsx';
 import { Age } from '../parts/time.tsx';
 import { objectKey, objectText } from '../objects.ts';
@@ -25,8 +26,7 @@ export function ClusterPage(): React.ReactNode {
           <h1>
             {view.name} <StateBadge state={view.state} />
           </h1>
-          <p className="lead">{view.sentence}</p>
-          {view.joined ? null : <Command words="enrol its agent" command={`fairlead enroll ${view.name}`} />}
+          {view.problem === undefined ? <p className="lead">{view.sentence}</p> : <Standing problem={view.problem} />}
           {view.agentReasons.map((reason) => (
             <p key={reason.code + reason.sentence} className="stale">
               {reason.sentence}
@@ -129,10 +129,13 @@ function Drift({ rows, cluster }: { readonly rows: ClusterView['drift']; readonl
   );
 }
 
+/** As people call what agents report. */
+const factTitles: Readonly<Record<string, string>> = { kubernetesVersion: 'Kubernetes', nodes: 'Nodes', platform: 'Platform' };
+
 function Fact({ name, value }: { readonly name: string; readonly value: string }): React.ReactNode {
   return (
     <>
-      <dt>{name}</dt>
+      <dt>{factTitles[name] ?? name}</dt>
       <dd className="mono">{value}</dd>
     </>
   );

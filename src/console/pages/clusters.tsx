@@ -4,6 +4,7 @@ import { useList } from '../api.ts';
 import { Labels } from '../parts/labels.tsx';
 import { ListPage } from '../parts/list-page.tsx';
 import { StateBadge } from '../parts/state-mark.tsx';
+import { shellWord } from '../shell.ts';
 import { Age } from '../parts/time.tsx';
 
 export function ClustersPage(): React.ReactNode {
@@ -39,7 +40,7 @@ export function ClustersPage(): React.ReactNode {
         { title: 'Labels', cell: (item) => <Labels labels={item.labels} to="/" /> },
       ]}
       commands={[
-        `kubectl get clusters${search.where === undefined ? '' : ` -l '${search.where}'`}`,
+        `kubectl get clusters${search.where === undefined ? '' : ` -l ${shellWord(search.where)}`}`,
         'fairlead enroll my-cluster --label env=dev',
       ]}
     />

@@ -48,9 +48,7 @@ export function CommitPage(): React.ReactNode {
               `kubectl get releases -A --field-selector spec.source.commit=${view.commit}`,
               ...view.releases
                 .slice(0, 3)
-                .map(
-                  ({ application, project }) => `fairlead diff ${application} --commit ${view.commit.slice(0, 12)} -n ${project}`,
-                ),
+                .map(({ application, project }) => `fairlead diff ${application} --commit ${view.commit} -n ${project}`),
             ]}
           />
         </>

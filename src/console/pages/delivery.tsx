@@ -2,11 +2,12 @@ import { Link, useParams } from '@tanstack/react-router';
 import type { DeliveryView } from '#api';
 import { useView } from '../api.ts';
 import { ActivityList } from '../parts/activity-list.tsx';
-import { Command, Copy } from '../parts/copy.tsx';
+import { Copy } from '../parts/copy.tsx';
 import { Crumbs, pathTo } from '../parts/crumbs.tsx';
 import { Journey } from '../parts/journey.tsx';
 import { Loaded } from '../parts/loaded.tsx';
 import { ObjectTree } from '../parts/object-tree.tsx';
+import { Standing } from '../parts/says.tsx';
 import { StateBadge } from '../parts/state-mark.tsx';
 import { Age } from '../parts/time.tsx';
 import { useTitle } from '../title.ts';
@@ -34,18 +35,15 @@ export function DeliveryPage(): React.ReactNode {
             </Link>{' '}
             <StateBadge state={view.state} />
           </h1>
-          <p className="lead">{view.sentence}</p>
           {view.state === 'ready' ? (
-            <p className="muted">
-              for <Age at={view.since} />
-            </p>
-          ) : (
-            <div className="act">
+            <>
+              <p className="lead">{view.sentence}</p>
               <p className="muted">
-                for <Age at={view.since} /> · who can act: {view.actor}
+                for <Age at={view.since} />
               </p>
-              <Command words={view.action.words} command={view.action.command} />
-            </div>
+            </>
+          ) : (
+            <Standing problem={view} />
           )}
           {view.journeys.map((journey) => (
             <Journey key={journey.release ?? journey.commit ?? ''} journey={journey} />
@@ -87,7 +85,7 @@ export function DeliveryPage(): React.ReactNode {
           <h2>Objects</h2>
           <ObjectTree rows={view.objects} at={{ project, application, cluster }} />
           <h2>What happened</h2>
-          <ActivityList items={view.events} />
+          <ActivityList items={view.events} isOfOne />
           <Copy
             commands={[
               `fairlead why ${application} ${cluster} -n ${project}`,

@@ -7,6 +7,7 @@ import { Loaded } from '../parts/loaded.tsx';
 import { Problem } from '../parts/problem.tsx';
 import { WhereForm } from '../parts/where-form.tsx';
 import { withValue, type FleetSearch } from '../search.ts';
+import { shellWord } from '../shell.ts';
 import { useTitle } from '../title.ts';
 
 /** The first screen: a verdict, what is not what Git says, and the whole fleet as a field of marks. */
@@ -90,8 +91,8 @@ function Fleet({
       </section>
       <Copy
         commands={[
-          `fairlead status${where === '' ? '' : ` --where '${where}'`}`,
-          `kubectl get clusters${where === '' ? '' : ` -l '${where}'`}`,
+          `fairlead status${where === '' ? '' : ` --where ${shellWord(where)}`}`,
+          `kubectl get clusters${where === '' ? '' : ` -l ${shellWord(where)}`}`,
           'kubectl get deliveries -A',
         ]}
       />

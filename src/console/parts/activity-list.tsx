@@ -3,7 +3,14 @@ import type { ActivityItem } from '#api';
 import { applicationText } from './delivery-table.tsx';
 import { Age } from './time.tsx';
 
-export function ActivityList({ items }: { readonly items: readonly ActivityItem[] }): React.ReactNode {
+/** What happened, newest first, each with a link to what it is about: unless the page is about just that. */
+export function ActivityList({
+  items,
+  isOfOne = false,
+}: {
+  readonly items: readonly ActivityItem[];
+  readonly isOfOne?: boolean;
+}): React.ReactNode {
   if (items.length === 0) return <p className="muted">Nothing has happened here in the last day.</p>;
   return (
     <ul className="activity">
@@ -20,9 +27,11 @@ export function ActivityList({ items }: { readonly items: readonly ActivityItem[
             {item.sentence}
             {item.count > 1 ? <span className="muted"> ({item.count} times)</span> : null}
           </span>
-          <span className="about">
-            <About item={item} />
-          </span>
+          {isOfOne ? null : (
+            <span className="about">
+              <About item={item} />
+            </span>
+          )}
         </li>
       ))}
     </ul>

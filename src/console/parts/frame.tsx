@@ -89,8 +89,9 @@ function ThemeSwitch(): React.ReactNode {
         setTheme(next[theme]);
       }}
     >
+      <span aria-hidden="true">◐ </span>
       <span className="hidden">Theme: </span>
-      {theme === 'system' ? 'Auto' : theme === 'light' ? 'Light' : 'Dark'}
+      {theme === 'system' ? 'auto' : theme === 'light' ? 'light' : 'dark'}
     </button>
   );
 }

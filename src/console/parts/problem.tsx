@@ -5,7 +5,7 @@ import { useList } from '../api.ts';
 import { Command } from './copy.tsx';
 import { applicationText, DeliveryTable } from './delivery-table.tsx';
 import { PagedList } from './paged-list.tsx';
-import { Age } from './time.tsx';
+import { Says, Since } from './says.tsx';
 
 /** Named at once; the others a click away. */
 const NAMED = 6;
@@ -27,15 +27,13 @@ export function Problem({
         {problem.count === 0 ? '!' : problem.count.toLocaleString('en-US')}
       </span>
       <div className="problem-body">
-        <p className="problem-says">{problem.sentence}</p>
+        <Says problem={problem} className="problem-says" />
         {otherSentences(problem).map((sentence) => (
           <p key={sentence} className="problem-also">
             {sentence}
           </p>
         ))}
-        <p className="muted">
-          for <Age at={problem.since} /> · who can act: {problem.actor}
-        </p>
+        <Since since={problem.since} actor={problem.actor} />
         <p className="problem-where">
           {problem.application === undefined ? null : (
             <Link

@@ -8,6 +8,7 @@ import {
   journeyStops,
   readSource,
   snapshotFor,
+  conditionOf,
   nextStep,
   Release,
   say,
@@ -26,7 +27,7 @@ import {
 import type { Store } from '#plane/store';
 import { activityView } from './activity-view.ts';
 import { identityOf, readBundles, statesOf } from './bundles.ts';
-import { cellOf, whoCanAct } from './fleet-view.ts';
+import { cellOf, ownState, whoCanAct } from './fleet-view.ts';
 import { sentenceOf, type FleetIndex, type IndexedDelivery } from './fleet-index.ts';
 import { applicationSummary, clusterSummary } from './list-views.ts';
 import { compareStates } from './state.ts';
@@ -102,6 +103,7 @@ export async function applicationView(from: DetailSources, project: string, name
       ? undefined
       : {
           sentence: indexed.message,
+          next: nextStep(indexed),
           actor: whoCanAct(indexed.code),
           since: indexed.since,
           action: actionFor({ code: indexed.code, args: indexed.args, project, application: name }),
@@ -133,6 +135,16 @@ export async function clusterView(from: DetailSources, name: string): Promise<Cl
     facts: cluster.status?.facts ?? {},
     desired,
     held,
+    problem:
+      ownState(indexed) === 'ready'
+        ? undefined
+        : {
+            sentence: indexed.message,
+            next: nextStep({ code: indexed.code, args: { cluster: name } }),
+            actor: whoCanAct(indexed.code),
+            since: conditionOf(cluster, 'Ready')?.lastTransitionTime,
+            action: actionFor({ code: indexed.code, args: { cluster: name }, project: '', cluster: name }),
+          },
     lag: await lagOf(from, name, desired, held),
     deliveries: cells(from.index.ofCluster(name).members, (one) => one.application),
     drift: driftOf(from, name),

@@ -156,7 +156,7 @@ function brokenApplications(index: FleetIndex, unready: readonly IndexedDelivery
       sentence: `${application.name}: ${application.message}`,
       since: application.since,
       actor: whoCanAct(application.code),
-      next: undefined,
+      next: nextStep(application),
       action: actionFor({
         code: application.code,
         args: application.args,

@@ -2,6 +2,7 @@ import {
   deliveryStates,
   isReasonCode,
   matchesLabels,
+  nextStep,
   type ApplicationSummary,
   type ApplicationsView,
   type ClusterSummary,
@@ -65,7 +66,7 @@ export function clusterSummary(index: FleetIndex, cluster: IndexedCluster, lastC
     name: cluster.name,
     labels: cluster.labels,
     state: clusterState(index, cluster),
-    sentence: cluster.message,
+    sentence: sentenceOfCluster(cluster),
     ready: tally.count('ready'),
     total: tally.total,
     joined: cluster.joined,
@@ -74,6 +75,12 @@ export function clusterSummary(index: FleetIndex, cluster: IndexedCluster, lastC
     kubernetesVersion: cluster.kubernetesVersion,
     agentVersion: cluster.agentVersion,
   };
+}
+
+/** Beside its deliveries nobody needs to be told how to list them. */
+function sentenceOfCluster({ name, code, message }: IndexedCluster): string {
+  const ending = `; ${nextStep({ code, args: { cluster: name } }) ?? ''}`;
+  return code === 'FL_CLUSTER_DELIVERIES' && message.endsWith(ending) ? message.slice(0, -ending.length) : message;
 }
 
 function clusterState(index: FleetIndex, cluster: IndexedCluster): DeliveryState {

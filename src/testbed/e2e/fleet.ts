@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { agentNodeFlags, agentProfile, buildAgent } from '#agent';
@@ -335,6 +335,38 @@ export class Fleet implements AsyncDisposable {
     return handle.kubectl(['--kubeconfig', this.kubeconfig, ...args], input === undefined ? {} : { input });
   }
 
+  /**
+   * A command as a person pastes it into a terminal: `fairlead` and `kubectl` are found, the plane is the current context,
+   * and every cluster is a context of its own name. An editor that it starts changes nothing.
+   */
+  async shell(command: string, timeoutMs = 60_000): Promise<ExecResult> {
+    const bin = join(this.dir, 'bin');
+    const { kubectlProgram } = await sharedCluster('a');
+    await mkdir(bin, { recursive: true });
+    const programs = {
+      fairlead: `exec '${process.execPath}' --disable-warning=ExperimentalWarning '${join(root, 'src/cli/main.ts')}' "$@"`,
+      kubectl: `exec '${kubectlProgram}' "$@"`,
+    };
+    for (const [name, line] of Object.entries(programs))
+      await writeFile(join(bin, name), `#!/bin/sh\n${line}\n`, { mode: 0o755 });
+    const contexts: string[] = [];
+    for (const { name, handle } of this.members.values()) {
+      contexts.push(join(bin, `${name}.kubeconfig`));
+      await writeFile(join(bin, `${name}.kubeconfig`), kubeconfigOf(name, handle), { mode: 0o600 });
+    }
+    return exec('sh', ['-c', command], {
+      env: {
+        PATH: `${bin}:${process.env['PATH'] ?? ''}`,
+        HOME: this.dir,
+        KUBECONFIG: [this.kubeconfig, ...contexts].join(':'),
+        FAIRLEAD_KUBECONFIG: this.kubeconfig,
+        KUBE_EDITOR: 'true',
+      },
+      timeoutMs,
+      maxOutputBytes: 16 * 1024 * 1024,
+    });
+  }
+
   /** Server-side apply of one object of the plane. */
   async apply(
     kind: Kind,
@@ -542,4 +574,14 @@ function pathOf(kind: Kind, key: { readonly name: string; readonly namespace?: s
 /** A ConfigMap as YAML. */
 export function configMapYaml(name: string, data: Readonly<Record<string, string>>, more = ''): string {
   return `apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: ${name}\n${more}data: ${JSON.stringify(data)}\n`;
+}
+
+function kubeconfigOf(name: string, { server, caPem, adminToken }: ClusterHandle): string {
+  return JSON.stringify({
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: [{ name, cluster: { server, 'certificate-authority-data': Buffer.from(caPem).toString('base64') } }],
+    users: [{ name, user: { token: adminToken } }],
+    contexts: [{ name, context: { cluster: name, user: name } }],
+  });
 }
