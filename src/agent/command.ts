@@ -55,6 +55,7 @@ export async function runAgentCommand(args: readonly string[], io: AgentIo): Pro
         state,
         namespace,
         ...(values.plane === undefined ? {} : { planeUrl: values.plane }),
+        ...(values.proxy === undefined ? {} : { proxy: values.proxy }),
         ...(joinToken === undefined ? {} : { joinToken }),
         ...(values['watch-namespaces'] === undefined
           ? {}

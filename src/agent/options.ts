@@ -21,6 +21,12 @@ export const agentOptionTable = [
     env: 'FAIRLEAD_PLANE',
   },
   {
+    name: 'proxy',
+    value: 'url',
+    says: "reach the plane through this HTTP proxy (http://host:port, with user:password@ if it wants them; then prefer the variable). The cluster's API server is always reached directly",
+    env: 'FAIRLEAD_PROXY',
+  },
+  {
     name: 'join',
     value: 'token',
     says: 'join token as printed by fairlead enroll; needed once. Other users of the machine can read arguments: prefer --join-file or the variable',

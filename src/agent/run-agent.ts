@@ -37,6 +37,8 @@ export interface AgentOptions {
   readonly namespace: string;
   /** Needed once; later what was learnt at joining counts. */
   readonly planeUrl?: string;
+  /** HTTP proxy on the way to the plane: `http://[user:password@]host:port`. */
+  readonly proxy?: string;
   readonly joinToken?: string;
   /** Watch only these, where the agent may not watch the whole cluster. */
   readonly watchNamespaces?: readonly string[];
@@ -210,11 +212,15 @@ async function ensureJoined(
   signal: AbortSignal,
 ): Promise<{ readonly membership: Membership; readonly plane: PlaneClient }> {
   const { clock, log } = options;
-  const userAgent = `fairlead-agent/${options.version}`;
+  const reach = {
+    userAgent: `fairlead-agent/${options.version}`,
+    clock,
+    ...(options.proxy === undefined ? {} : { proxy: options.proxy }),
+  };
   const held = store.membership();
   if (held !== undefined) {
     // An address given anew counts: planes move. Who the plane is stays pinned.
-    const plane = createPlaneClient({ url: options.planeUrl ?? held.planeUrl, userAgent, clock });
+    const plane = createPlaneClient({ url: options.planeUrl ?? held.planeUrl, ...reach });
     plane.trust(store.keySet(held).tlsAuthorities);
     return { membership: held, plane };
   }
@@ -225,7 +231,7 @@ async function ensureJoined(
       { kind: 'invalid' },
     );
   }
-  const plane = createPlaneClient({ url: options.planeUrl, userAgent, clock });
+  const plane = createPlaneClient({ url: options.planeUrl, ...reach });
   const membership = await joinPlane({
     plane,
     planeUrl: options.planeUrl,

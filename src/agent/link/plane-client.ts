@@ -1,4 +1,4 @@
-import { Agent, request as httpsRequest, type RequestOptions } from 'node:https';
+import { Agent, request as httpsRequest, type AgentOptions, type RequestOptions } from 'node:https';
 import type { IncomingMessage } from 'node:http';
 import type { Signer } from '#api';
 import { FairleadError, newUid, sha256, type Clock, type ErrorKind } from '#base';
@@ -34,6 +34,8 @@ export interface PlaneClientOptions {
   readonly url: string;
   readonly userAgent: string;
   readonly clock: Clock;
+  /** HTTP proxy that tunnels to the plane (`CONNECT`): `http://[user:password@]host:port`. TLS is with the plane, through it. */
+  readonly proxy?: string;
 }
 
 /** How a caller proves who it is; undefined only for `keys` and `join`. */
@@ -70,6 +72,7 @@ export interface PlaneClient {
 
 const SKEW_WORTH_LEARNING_MS = 20_000;
 
+/** Errors: `FL_PLANE_URL`, `FL_PLANE_PROXY` for addresses that are none. */
 export function createPlaneClient(options: PlaneClientOptions): PlaneClient {
   const base = new URL(options.url);
   if (base.protocol !== 'https:') {
@@ -78,7 +81,11 @@ export function createPlaneClient(options: PlaneClientOptions): PlaneClient {
     });
   }
   const prefix = base.pathname.replace(/\/+$/, '');
-  let agent = new Agent({ keepAlive: true, maxSockets: 4 });
+  const proxy = options.proxy === undefined ? undefined : proxyUrl(options.proxy);
+  const way = proxy === undefined ? {} : { proxyEnv: { HTTPS_PROXY: proxy.href } };
+  const through = proxy === undefined ? '' : ` (through the proxy ${proxy.host})`;
+  const agentWith = (tls: AgentOptions): Agent => new Agent({ keepAlive: true, maxSockets: 4, ...way, ...tls });
+  let agent = agentWith({});
 
   async function call(given: PlaneCall, isTrusted: boolean): Promise<Buffer> {
     const body = given.body === undefined ? undefined : Buffer.from(JSON.stringify(given.body));
@@ -92,7 +99,7 @@ export function createPlaneClient(options: PlaneClientOptions): PlaneClient {
       port: base.port === '' ? 443 : Number(base.port),
       method: given.method,
       path,
-      agent: isTrusted ? agent : new Agent({ keepAlive: false, rejectUnauthorized: false }),
+      agent: isTrusted ? agent : agentWith({ keepAlive: false, rejectUnauthorized: false }),
       headers: {
         accept: 'application/json',
         'user-agent': options.userAgent,
@@ -100,7 +107,7 @@ export function createPlaneClient(options: PlaneClientOptions): PlaneClient {
         ...(body === undefined ? {} : { 'content-type': 'application/json', 'content-length': body.length }),
       },
     };
-    const response = await send(requestOptions, body, given);
+    const response = await send(requestOptions, body, given, through);
     if (isTrusted) learnSkew(response.date);
     if (response.status >= 200 && response.status < 300) return response.body;
     throw problemOf(given, response);
@@ -119,13 +126,22 @@ export function createPlaneClient(options: PlaneClientOptions): PlaneClient {
     clockOffsetMs: 0,
     trust(authorities) {
       agent.destroy();
-      agent = new Agent({ keepAlive: true, maxSockets: 4, ...(authorities.length === 0 ? {} : { ca: [...authorities] }) });
+      agent = agentWith(authorities.length === 0 ? {} : { ca: [...authorities] });
     },
     call: (given) => call(given, true),
     callUntrusted: (given) => call(given, false),
     close: () => agent.destroy(),
   };
   return client;
+}
+
+/** The message never repeats the address: it may hold a password. */
+function proxyUrl(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url?.protocol === 'http:' && url.hostname !== '' && url.pathname === '/' && url.search === '') return url;
+  throw new FairleadError('FL_PLANE_PROXY', 'the proxy is no address like http://proxy.example.com:3128; correct --proxy', {
+    kind: 'invalid',
+  });
 }
 
 /** Compact JWS (EdDSA) over plane, cluster, method, path, body digest and time. */
@@ -157,7 +173,7 @@ interface Answer {
   readonly body: Buffer;
 }
 
-function send(requestOptions: RequestOptions, body: Buffer | undefined, given: PlaneCall): Promise<Answer> {
+function send(requestOptions: RequestOptions, body: Buffer | undefined, given: PlaneCall, through: string): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const title = `${given.method} ${given.path}`;
     let isOver = false;
@@ -171,7 +187,7 @@ function send(requestOptions: RequestOptions, body: Buffer | undefined, given: P
     };
     const fail = (why: string, cause?: unknown): void =>
       finish(() => {
-        reject(new PlaneError(0, '', `${title}: ${why}`, 'unavailable', undefined, cause));
+        reject(new PlaneError(0, '', `${title}: ${why}${through}`, 'unavailable', undefined, cause));
         request.destroy();
       });
     const onAbort = (): void =>

@@ -18,6 +18,7 @@ import {
   type Manifest,
   type Pod,
 } from './charts.ts';
+import { ConnectProxy } from '../../agent/testing/connect-proxy.ts';
 import { configMapYaml, Fleet } from './fleet.ts';
 import { sandboxMissing, startSandbox, type Sandbox } from './pod-sandbox.ts';
 
@@ -223,9 +224,18 @@ test(
         stringData: { token: `${token}\n` },
       }),
     );
+    await using proxy = await ConnectProxy.start('s3cret');
+    await cluster.apply(
+      JSON.stringify({
+        apiVersion: 'v1',
+        kind: 'Secret',
+        metadata: { name: 'proxy', namespace },
+        stringData: { url: proxy.url },
+      }),
+    );
     const values = valuesOf(
       { kind: 'namespaces', namespaces: [target] },
-      { plane: { url: fleet.planeUrl }, joinToken: { existingSecret: 'join' } },
+      { plane: { url: fleet.planeUrl }, proxy: { existingSecret: 'proxy' }, joinToken: { existingSecret: 'join' } },
     );
     await applyWithoutWarning(cluster, await helmTemplate({ chart: 'fairlead-agent', namespace, values }));
     const pod = await readyPod(namespace);
@@ -257,7 +267,12 @@ test(
       const commit = await fleet.commit({ 'web/one.yaml': configMapYaml('one', { greeting: 'again' }) });
       await fleet.ready('web', 'pod', commit);
       const log = await readFile(join(dir, 'first.log'), 'utf8');
-      assert.ok(!log.includes(token));
+      assert.ok(!log.includes(token) && !log.includes('s3cret'));
+      assert.deepEqual(
+        [...new Set(proxy.tunnels)],
+        [new URL(fleet.planeUrl).host],
+        'to the plane by the proxy, and nothing else',
+      );
     } finally {
       await agent.stop();
     }
