@@ -64,6 +64,7 @@ export function agentProfile(options: ProfileOptions): ProfileManifest[] {
         { apiGroups: [''], resources: ['namespaces'], resourceNames: ['kube-system'], verbs: ['get'] },
         { apiGroups: [''], resources: ['nodes'], verbs: ['list'] },
         { apiGroups: ['apiextensions.k8s.io'], resources: ['customresourcedefinitions'], verbs: ['get', 'list', 'watch'] },
+        { apiGroups: ['apiregistration.k8s.io'], resources: ['apiservices'], verbs: ['get', 'list', 'watch'] },
         // Whose replicas are an autoscaler's. With namespaces the role admin says so.
         ...(grant.kind === 'namespaces'
           ? []

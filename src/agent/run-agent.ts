@@ -29,6 +29,7 @@ import { createPlaneClient, PlaneError, type PlaneClient } from './link/plane-cl
 import { runSession } from './session/run-session.ts';
 import type { AgentStore, Membership } from './state/agent-store.ts';
 import { openState, type StatePlace } from './state/open-state.ts';
+import { readServedApis } from './watch/served-apis.ts';
 
 export interface AgentOptions {
   readonly access: ClusterAccess;
@@ -243,6 +244,7 @@ async function ensureJoined(
       log.warn({ error: messageOf(error) }, 'the facts of the cluster cannot be read');
       return {};
     }),
+    apis: await readServedApis(client, mapper, signal).catch(() => undefined),
     signal,
   }).catch((error: unknown) => {
     plane.close();

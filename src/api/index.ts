@@ -9,7 +9,7 @@ import { Credential } from './kinds/credential.ts';
 import { Delivery } from './kinds/delivery.ts';
 import { Event } from './kinds/event.ts';
 import { GitRepository } from './kinds/git-repository.ts';
-import { AgentIdentity, DesiredStateRow, JoinToken, RenderRow } from './kinds/internal.ts';
+import { AgentIdentity, ApiList, DesiredStateRow, JoinToken, RenderRow } from './kinds/internal.ts';
 import { Project } from './kinds/project.ts';
 import { Release } from './kinds/release.ts';
 import type { Kind } from './define-kind.ts';
@@ -52,4 +52,4 @@ export const servedKinds: readonly Kind[] = [
 ];
 
 /** Every kind that the store holds. */
-export const allKinds: readonly Kind[] = [...servedKinds, Event, JoinToken, AgentIdentity, DesiredStateRow, RenderRow];
+export const allKinds: readonly Kind[] = [...servedKinds, Event, JoinToken, AgentIdentity, DesiredStateRow, RenderRow, ApiList];

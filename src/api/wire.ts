@@ -9,8 +9,9 @@ import { DesiredPosition } from './kinds/cluster.ts';
  * last two numbers before their own.
  *
  *  1 (2026-11): join, return, sync with held head, bundles and objects by digest, reports with two lanes.
+ *  2 (2026-11): join, return and reports say which APIs the cluster serves: a digest, and the list when the plane needs it.
  */
-export const CAPABILITY = 1;
+export const CAPABILITY = 2;
 
 /** -1, 0, 1: the order of two positions; equal numbers with different digests are a fork, not an order. */
 export function comparePositions(
@@ -180,6 +181,49 @@ export const Receipt = Type.Object({
 });
 export type Receipt = Static<typeof Receipt>;
 
+/** `apps/v1` and `apps/v1/Deployment`, as Helm lists them. */
+const API_VERSION_TEXT = '^(?:[a-z0-9][-a-z0-9.]{0,252}/)?[a-z0-9][-a-z0-9]{0,62}(?:/[A-Za-z][-A-Za-z0-9]{0,62})?$';
+const apiVersionText = Type.String({ maxLength: 400, pattern: API_VERSION_TEXT });
+
+/** Entries, and characters of them all: a cluster with every kind of three cloud providers has 7,000, of 400 KB. */
+export const MAX_APIS = 16_000;
+export const MAX_API_CHARACTERS = 768 * 1024;
+
+/** What a cluster serves: `.Capabilities.APIVersions` of the charts rendered for it. */
+export const ServedApis = Type.Object({
+  /** `apisDigest` of the list. */
+  digest,
+  /** Group versions whose own server did not answer: the plane keeps what it knew of them. */
+  unavailable: Type.Array(apiVersionText, { maxItems: 500 }),
+  /** Sorted, each once. Left out where the plane may hold it; it asks (`needsApis`) when it does not. */
+  list: Type.Optional(Type.Array(apiVersionText, { maxItems: MAX_APIS })),
+});
+export type ServedApis = Static<typeof ServedApis>;
+
+/** Whether it can be an entry of the list. */
+export function isApiVersion(text: string): boolean {
+  return text.length <= 400 && apiVersionForm.test(text);
+}
+const apiVersionForm = new RegExp(API_VERSION_TEXT);
+
+/** Of a sorted list. */
+export function apisDigest(list: readonly string[]): string {
+  return sha256(list.join('\n'));
+}
+
+/**
+ * What is served, when some group versions cannot say: of those, everything that was known stays. Sorted, each once. Pure.
+ */
+export function withUnavailable(
+  listed: readonly string[],
+  former: readonly string[],
+  unavailable: readonly string[],
+): readonly string[] {
+  const silent = new Set(unavailable);
+  const kept = former.filter((one) => silent.has(one) || silent.has(one.slice(0, Math.max(0, one.lastIndexOf('/')))));
+  return [...new Set([...listed, ...kept])].sort();
+}
+
 const Facts = Type.Record(Type.String({ maxLength: 63 }), Type.String({ maxLength: 256 }), { maxProperties: 64 });
 
 /** `GET /agent/v1/keys`, no authentication: lets an agent check the plane before it shows its token. */
@@ -198,6 +242,7 @@ export const JoinRequest = Type.Object({
   capability: count,
   version: Type.String({ maxLength: 64 }),
   facts: Facts,
+  apis: Type.Optional(ServedApis),
 });
 export type JoinRequest = Static<typeof JoinRequest>;
 
@@ -216,6 +261,7 @@ export const ReturnRequest = Type.Object({
   capability: count,
   version: Type.String({ maxLength: 64 }),
   facts: Facts,
+  apis: Type.Optional(ServedApis),
 });
 export type ReturnRequest = Static<typeof ReturnRequest>;
 
@@ -347,6 +393,8 @@ export const ReportRequest = Type.Object({
   gap: count,
   /** About the agent itself: refused documents, a second process with its identity, the wrong cluster. */
   agent: Type.Array(WireReason, { maxItems: 20 }),
+  /** In full reports, and until the plane has taken it. */
+  apis: Type.Optional(ServedApis),
 });
 export type ReportRequest = Static<typeof ReportRequest>;
 
@@ -362,7 +410,12 @@ export function stateDigestOf(digests: ReadonlyMap<string, string>): string {
 }
 
 /** `resync`: the plane does not hold what the agent thinks it does; the next report must be `full`. */
-export const ReportResponse = Type.Object({ resync: Type.Boolean(), retryAfterMs: Type.Optional(Type.Integer()) });
+export const ReportResponse = Type.Object({
+  resync: Type.Boolean(),
+  retryAfterMs: Type.Optional(Type.Integer()),
+  /** The plane does not hold the list of APIs whose digest it was told: send it with the next report. */
+  needsApis: Type.Optional(Type.Boolean()),
+});
 export type ReportResponse = Static<typeof ReportResponse>;
 
 /** RFC 9457 problem, the body of every error of /agent/v1, /views/v1, /hooks and /live. */

@@ -62,6 +62,30 @@ test('kinds are found by version, by preference and by what a person types', asy
   assert.ok(apiVersions.includes('apps/v1/Deployment') && apiVersions.includes('v1'));
 });
 
+test('what is served is what Helm would list: every group version, and every kind under it, subresources too', async () => {
+  const expected = new Set<string>();
+  const get = async (path: string): Promise<Record<string, unknown>> =>
+    (await cluster.request('GET', path)).json() as Record<string, unknown>;
+  const { versions } = (await get('/api')) as { versions: string[] };
+  const { groups } = (await get('/apis')) as { groups: { versions: { groupVersion: string }[] }[] };
+  const groupVersions = [...versions, ...groups.flatMap((group) => group.versions.map((one) => one.groupVersion))];
+  for (const groupVersion of groupVersions) {
+    // Another test's group may be on its way out.
+    const { resources = [] } = (await get(groupVersion.includes('/') ? `/apis/${groupVersion}` : `/api/${groupVersion}`)) as {
+      resources?: { kind: string }[];
+    };
+    expected.add(groupVersion);
+    for (const { kind } of resources) expected.add(`${groupVersion}/${kind}`);
+  }
+  const builtin = (one: string): boolean => !one.includes('example.');
+  for (const client of [under.client, classic(under.client)]) {
+    const { apiVersions } = await createRestMapper({ client, log: silentLog }).capabilities();
+    assert.deepEqual(apiVersions.filter(builtin), [...expected].filter(builtin).sort());
+    for (const one of ['v1', 'apps/v1/Deployment', 'apps/v1/Scale', 'v1/PodExecOptions', 'v1/Eviction'])
+      assert.ok(apiVersions.includes(one), one);
+  }
+});
+
 test('looking again without a change costs two requests and no body', async () => {
   const mapper = createRestMapper({ client: under.client, log: silentLog });
   await mapper.all();

@@ -20,8 +20,10 @@ export interface ResourceMapping extends GroupVersionKind {
 export interface Capabilities {
   /** `v1.36.3`. */
   readonly gitVersion: string;
-  /** What Helm calls API versions: `apps/v1` and `apps/v1/Deployment`, sorted. */
+  /** What Helm calls API versions: `apps/v1` and `apps/v1/Deployment`, those of subresources too, sorted, each once. */
   readonly apiVersions: readonly string[];
+  /** Group versions whose own server did not answer: their kinds are unknown, not gone. */
+  readonly unavailable: readonly string[];
 }
 
 /** Everything one look at the API server's discovery gave. */
@@ -29,6 +31,8 @@ export interface Discovered {
   /** Groups in the server's order; versions with the preferred one first. */
   readonly groups: readonly { readonly group: string; readonly versions: readonly string[] }[];
   readonly resources: readonly ResourceMapping[];
+  /** `apps/v1/Deployment` of every resource and subresource, in any order, some more than once. */
+  readonly kinds: readonly string[];
   /** Group versions whose own server did not answer: their kinds are unknown, not gone. */
   readonly unavailable: readonly string[];
 }
@@ -43,7 +47,7 @@ export interface RestMapper {
   resolve(name: string): Promise<ResourceMapping | undefined>;
   all(): Promise<Discovered>;
   capabilities(): Promise<Capabilities>;
-  /** Look again at the next question, whatever the rate limit: a CRD was established or removed. */
+  /** Look again at the next question (at the version, too), whatever the rate limit: a CRD was established or removed. */
   invalidate(): void;
 }
 
@@ -168,10 +172,11 @@ export function createRestMapper(options: RestMapperOptions): RestMapper {
           at: clock.monotonic(),
         };
       }
-      return { gitVersion: gitVersion.value, apiVersions: apiVersionsOf(known.all) };
+      return { gitVersion: gitVersion.value, apiVersions: apiVersionsOf(known.all), unavailable: known.all.unavailable };
     },
     invalidate() {
       isStale = true;
+      gitVersion = undefined;
     },
   };
 }
@@ -206,6 +211,7 @@ export function resourcePath(
 export function parseAggregated(body: unknown): Discovered {
   const groups: { group: string; versions: string[] }[] = [];
   const resources: ResourceMapping[] = [];
+  const kinds: string[] = [];
   const unavailable: string[] = [];
   for (const item of itemsOf(own(body, 'items'))) {
     const group = textOf(own(own(item, 'metadata'), 'name')) ?? '';
@@ -216,11 +222,21 @@ export function parseAggregated(body: unknown): Discovered {
       versions.push(version);
       // Stale with resources is what the aggregator last knew: still the better guess.
       if (own(entry, 'freshness') === 'Stale' && list.length === 0) unavailable.push(formatApiVersion(group, version));
-      for (const resource of list) resources.push(aggregatedResource(group, version, resource));
+      for (const resource of list) {
+        resources.push(aggregatedResource(group, version, resource));
+        for (const one of [resource, ...itemsOf(own(resource, 'subresources'))])
+          kinds.push(kindText(group, version, own(own(one, 'responseKind'), 'kind')));
+      }
     }
     groups.push({ group, versions });
   }
-  return { groups, resources, unavailable };
+  return { groups, resources, kinds, unavailable };
+}
+
+/** As Helm names it, by the group version under which it is found even where the kind is of another group (Scale). */
+function kindText(group: string, version: string, kind: unknown): string {
+  const name = textOf(kind) ?? '';
+  return `${formatApiVersion(group, version)}${name === '' ? '' : `/${name}`}`;
 }
 
 function aggregatedResource(group: string, version: string, resource: unknown): ResourceMapping {
@@ -256,6 +272,7 @@ async function readClassic(client: KubeClient, path: '/api' | '/apis', body: unk
         });
   const wanted = groups.flatMap(({ group, versions }) => versions.map((version) => ({ group, version })));
   const resources: ResourceMapping[][] = [];
+  const kinds: string[] = [];
   const unavailable: string[] = [];
   let next = 0;
   const worker = async (): Promise<void> => {
@@ -266,7 +283,9 @@ async function readClassic(client: KubeClient, path: '/api' | '/apis', body: unk
       try {
         const prefix = group === '' ? `/api/${version}` : `/apis/${group}/${version}`;
         const response = await client.request({ method: 'GET', path: prefix });
-        resources[at] = parseResourceList(group, version, parseJson(response.body, `the answer to GET ${prefix}`));
+        const list = parseJson(response.body, `the answer to GET ${prefix}`);
+        resources[at] = parseResourceList(group, version, list);
+        for (const one of itemsOf(own(list, 'resources'))) kinds.push(kindText(group, version, own(one, 'kind')));
       } catch (error) {
         // The group may have vanished between the two requests; anything else leaves its kinds unknown.
         if (!hasStatus(error, 404)) unavailable.push(formatApiVersion(group, version));
@@ -274,7 +293,7 @@ async function readClassic(client: KubeClient, path: '/api' | '/apis', body: unk
     }
   };
   await Promise.all(Array.from({ length: 8 }, worker));
-  return { groups, resources: resources.flat(), unavailable };
+  return { groups, resources: resources.flat(), kinds, unavailable };
 }
 
 /** Reads one `APIResourceList`. */
@@ -309,6 +328,7 @@ function merge(parts: readonly Discovered[]): Discovered {
   return {
     groups: parts.flatMap((part) => part.groups),
     resources: parts.flatMap((part) => part.resources),
+    kinds: parts.flatMap((part) => part.kinds),
     unavailable: parts.flatMap((part) => part.unavailable),
   };
 }
@@ -347,8 +367,7 @@ function resolveName(all: Discovered, name: string): ResourceMapping | undefined
 }
 
 function apiVersionsOf(all: Discovered): string[] {
-  const versions = new Set<string>();
+  const versions = new Set(all.kinds);
   for (const { group, versions: list } of all.groups) for (const version of list) versions.add(formatApiVersion(group, version));
-  for (const m of all.resources) versions.add(`${formatApiVersion(m.group, m.version)}/${m.kind}`);
   return [...versions].sort();
 }

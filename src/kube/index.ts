@@ -109,6 +109,7 @@ export {
   setPointer,
   type PathStep,
 } from './pointers.ts';
+export { ChangeWatch, type ChangeWatchOptions } from './change-watch.ts';
 export { parseQuantity, sameQuantity } from './quantity.ts';
 export { capBytes, isSecretKind, LAST_APPLIED, redactMessage, redactObject, type RedactOptions } from './redact.ts';
 export { Reflector, type ReflectorEvent, type ReflectorOptions } from './reflector.ts';

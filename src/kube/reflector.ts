@@ -50,7 +50,7 @@ interface Held<T> {
   seen: number;
 }
 
-interface WatchEvent {
+export interface WatchEvent {
   readonly type: string;
   readonly object: Readonly<Record<string, unknown>>;
 }
@@ -365,7 +365,7 @@ class HandlerFailure extends FairleadError {
   }
 }
 
-function parseEvent(line: Buffer): WatchEvent {
+export function parseEvent(line: Buffer): WatchEvent {
   const value = parseJson(line, 'a watch event');
   const type = textOf(own(value, 'type'));
   const object = own(value, 'object');
@@ -376,7 +376,7 @@ function parseEvent(line: Buffer): WatchEvent {
 }
 
 /** Versions of one resource are ordered decimal numbers (KEP-5504); anything else is not compared. */
-function isOlder(a: string, b: string): boolean {
+export function isOlder(a: string, b: string): boolean {
   return /^[0-9]+$/.test(a) && /^[0-9]+$/.test(b) && (a.length === b.length ? a < b : a.length < b.length);
 }
 
@@ -386,7 +386,7 @@ function wentBack(path: string, now: string, held: string): KubeStatusError {
   return new KubeStatusError({ status: 410, reason: 'Expired', message, causes: [], retryAfterMs: undefined }, `WATCH ${path}`);
 }
 
-function watchError(path: string, object: Readonly<Record<string, unknown>>): KubeStatusError {
+export function watchError(path: string, object: Readonly<Record<string, unknown>>): KubeStatusError {
   return new KubeStatusError(statusFacts(object, numberOf(object['code']) ?? 500, undefined), `WATCH ${path}`);
 }
 

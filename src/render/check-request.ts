@@ -24,7 +24,7 @@ export function checkRequest(request: RenderRequest, limits: RenderLimits): Rend
   }
   const values = JSON.stringify([request.cluster, request.sensitiveKinds ?? []]).length;
   if (values > 1024 * 1024) {
-    errors.push(tooMuch('values-size', 'labels and facts of the cluster', 1024 * 1024, values, 'characters'));
+    errors.push(tooMuch('values-size', 'labels, facts and API versions of the cluster', 1024 * 1024, values, 'characters'));
   }
   for (const recipient of request.recipients) {
     if (!/^age1[0-9a-z]{20,4000}$/.test(recipient.ageRecipient) || !/^[0-9a-f]{32,128}$/.test(recipient.equalityKey)) {

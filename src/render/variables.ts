@@ -1,3 +1,4 @@
+import { sha256 } from '#base';
 import type { RenderCluster } from './types.ts';
 
 export type Expansion =
@@ -70,9 +71,29 @@ export function variableValue(name: string, cluster: RenderCluster): string | un
 function capabilityValue(name: string, { capabilities }: RenderCluster): string | undefined {
   if (capabilities === undefined) return undefined;
   if (name === 'kubeVersion') return capabilities.kubeVersion;
-  if (name === 'apis') return JSON.stringify(capabilities.apis.toSorted());
+  // Not known: a chart sees what Helm assumes, which is neither this list nor none.
+  if (capabilities.apis.length === 0) return undefined;
+  const { all, has } = lookupOf(capabilities.apis);
+  if (name === 'apis') return all;
   const api = afterPrefix(name, 'apis.');
-  return api === undefined ? undefined : String(capabilities.apis.includes(api));
+  return api === undefined ? undefined : String(has.has(api));
+}
+
+interface Lookup {
+  readonly has: ReadonlySet<string>;
+  /** Digest of all of them. */
+  readonly all: string;
+}
+
+/** Clusters that serve the same share one array, which is asked for by each of them at every look. */
+const lookups = new WeakMap<readonly string[], Lookup>();
+
+function lookupOf(apis: readonly string[]): Lookup {
+  const known = lookups.get(apis);
+  if (known !== undefined) return known;
+  const made = { has: new Set(apis), all: sha256(apis.toSorted().join('\n')) };
+  lookups.set(apis, made);
+  return made;
 }
 
 function afterPrefix(name: string, start: string): string | undefined {

@@ -9,6 +9,7 @@ import {
   type KeysResponse,
   type KeySet,
   type Receipt,
+  type ServedApis,
 } from '#api';
 import { FairleadError } from '#base';
 import type { Membership } from '../state/agent-store.ts';
@@ -27,6 +28,8 @@ export interface JoinOptions {
   readonly kubeSystemUid: string;
   readonly version: string;
   readonly facts: Readonly<Record<string, string>>;
+  /** Undefined: not known yet. */
+  readonly apis: ServedApis | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -59,6 +62,7 @@ export async function joinPlane(options: JoinOptions): Promise<Membership> {
       capability: CAPABILITY,
       version: options.version,
       facts: options.facts,
+      ...(options.apis === undefined ? {} : { apis: options.apis }),
     },
     timeoutMs: TIMEOUT_MS,
     maxResponseBytes: MAX_BYTES,
@@ -101,6 +105,7 @@ export async function returnToPlane(
     readonly desired: Envelope | undefined;
     readonly version: string;
     readonly facts: Readonly<Record<string, string>>;
+    readonly apis: ServedApis | undefined;
   },
   signal: AbortSignal,
 ): Promise<Partial<JoinResponse>> {
@@ -113,6 +118,7 @@ export async function returnToPlane(
       capability: CAPABILITY,
       version: options.version,
       facts: options.facts,
+      ...(options.apis === undefined ? {} : { apis: options.apis }),
     },
     credentials: options.credentials,
     timeoutMs: TIMEOUT_MS,

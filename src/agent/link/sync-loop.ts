@@ -66,6 +66,11 @@ export class SyncLoop {
     this.#waitMs = options.firstWaitMs ?? 50_000;
   }
 
+  /** Facts may have changed: they go with the next question. */
+  async refreshFacts(): Promise<void> {
+    this.#factsToSend = await this.#options.facts().catch(() => this.#factsToSend);
+  }
+
   async run(signal: AbortSignal): Promise<void> {
     const { clock, rng, log, plane } = this.#options;
     this.#factsToSend = await this.#options.facts().catch(() => ({}));
@@ -117,7 +122,8 @@ export class SyncLoop {
     const nonce = randomToken(16);
     const held = position();
     const proof = this.#mustProve ? this.#options.heldEnvelope() : undefined;
-    const isHasty = this.#mustProve || this.#isRefused || this.#factsToSend !== undefined;
+    const facts = this.#factsToSend;
+    const isHasty = this.#mustProve || this.#isRefused || facts !== undefined;
     const waitMs = isHasty ? 0 : Math.round(this.#waitMs);
     const answer = await plane.call({
       method: 'POST',
@@ -130,7 +136,7 @@ export class SyncLoop {
         capability: CAPABILITY,
         version,
         boot,
-        ...(this.#factsToSend === undefined ? {} : { facts: this.#factsToSend }),
+        ...(facts === undefined ? {} : { facts }),
         ...(proof === undefined ? {} : { proof }),
       },
       credentials,
@@ -138,7 +144,8 @@ export class SyncLoop {
       maxResponseBytes: MAX_RESPONSE_BYTES,
       signal,
     });
-    this.#factsToSend = undefined;
+    // Others may have come meanwhile.
+    if (this.#factsToSend === facts) this.#factsToSend = undefined;
     const response = JSON.parse(answer.toString('utf8')) as SyncResponse; // what counts in it is signed
     this.#mustProve = response.need === 'held';
     if (response.keySet !== undefined) await this.takeKeySet(response.keySet);

@@ -1,4 +1,12 @@
-import { reportDigest, stateDigestOf, type DeliveryReport, type ReportRequest, type ReportResponse, type WireReason } from '#api';
+import {
+  reportDigest,
+  stateDigestOf,
+  type DeliveryReport,
+  type ReportRequest,
+  type ReportResponse,
+  type ServedApis,
+  type WireReason,
+} from '#api';
 import { FairleadError, retryDelay, messageOf, type Clock, type Log, type Rng } from '#base';
 import { deepEqual, formatId } from '#kube';
 import type { AgentState } from '../core/model.ts';
@@ -13,6 +21,8 @@ export interface ReporterOptions {
   readonly log: Log;
   readonly boot: string;
   readonly state: () => AgentState;
+  /** With its list. Undefined: not known, nothing is said of it. */
+  readonly apis: () => ServedApis | undefined;
   /** An event is told when it survives this process: told twice, it has the same id. */
   readonly isDurable: (event: string) => boolean;
   /** The plane has taken these events. */
@@ -22,6 +32,8 @@ export interface ReporterOptions {
 // Two reports never follow closer than this. A release that is applied and healthy within it costs one report.
 const MIN_GAP_MS = 300;
 const QUIET_MS = 60;
+/** After which a list that the plane did not take is sent again. */
+const LIST_AGAIN_MS = 60_000;
 const MAX_EVENTS = 200;
 const MAX_DELIVERIES = 2000;
 /** Problems of all deliveries together: the plane takes 4 MiB. */
@@ -35,6 +47,9 @@ export class Reporter {
   /** With stable times, as they would be told now. */
   #current = new Map<string, DeliveryReport>();
   #toldRest = '';
+  /** What of the served APIs the plane has taken. */
+  #toldApis = '';
+  #needsApis: 'no' | 'list' | 'later' = 'no';
   #number = 0;
   #isFull = true;
   #wake: (() => void) | undefined;
@@ -120,8 +135,9 @@ export class Reporter {
         .map((one): WireReason => ({ code: one.code, args: one.args, since: one.since })),
     };
     const isRestSame = JSON.stringify(rest) === this.#toldRest;
-    if (!this.#isFull && !isGone && changed.length === 0 && events.length === 0 && state.gap === 0 && isRestSame)
-      return undefined;
+    const apis = this.#apisToTell();
+    const isSame = changed.length === 0 && events.length === 0 && state.gap === 0 && isRestSame && apis === undefined;
+    if (!this.#isFull && !isGone && isSame) return undefined;
     // A delivery that is no more is told by a full report, which names all that are.
     const isFull = this.#isFull || isGone;
     const deliveries = (isFull ? [...next.values()] : changed.map(([, report]) => report)).slice(0, MAX_DELIVERIES);
@@ -135,7 +151,32 @@ export class Reporter {
       ...rest,
       events,
       gap: state.gap,
+      ...(apis === undefined ? {} : { apis }),
     };
+  }
+
+  #apisToTell(): ServedApis | undefined {
+    const apis = this.#options.apis();
+    if (apis === undefined || this.#needsApis === 'later') return undefined;
+    if (this.#needsApis === 'list') return apis;
+    const { list: _known, ...digests } = apis;
+    return this.#isFull || apisKey(apis) !== this.#toldApis ? digests : undefined;
+  }
+
+  #noteApis(told: ServedApis, isNeeded: boolean, signal: AbortSignal): void {
+    this.#toldApis = isNeeded ? '' : apisKey(told);
+    if (!isNeeded) this.#needsApis = 'no';
+    else if (told.list === undefined) this.#needsApis = 'list';
+    else {
+      // Not taken although it was sent: it changes too often for the plane.
+      this.#needsApis = 'later';
+      const again = (): void => {
+        this.#needsApis = 'list';
+        this.notice();
+      };
+      void this.#options.clock.sleep(LIST_AGAIN_MS, signal).then(again, () => undefined);
+    }
+    if (this.#needsApis === 'list') this.notice();
   }
 
   async #send(request: ReportRequest, signal: AbortSignal): Promise<number> {
@@ -161,9 +202,14 @@ export class Reporter {
       );
     }
     const response = JSON.parse(answer.toString('utf8')) as Partial<ReportResponse>; // over pinned TLS; every field optional
+    if (request.apis !== undefined) this.#noteApis(request.apis, response.needsApis === true, signal);
     if (response.resync === true) this.resync();
     return typeof response.retryAfterMs === 'number' ? Math.min(response.retryAfterMs, 600_000) : 0;
   }
+}
+
+function apisKey({ digest, unavailable }: ServedApis): string {
+  return [digest, ...unavailable].join(' ');
 }
 
 /** The same sentence keeps the time when it was first said. */

@@ -12,6 +12,7 @@ import { Reporter } from '../report/reporter.ts';
 import type { AgentStore, Membership } from '../state/agent-store.ts';
 import { Watcher } from '../watch/watcher.ts';
 import { KindWait } from '../watch/kind-wait.ts';
+import { ServedApisWatch } from '../watch/served-apis.ts';
 import { Housekeeping } from './housekeeping.ts';
 import { Interpreter } from './interpreter.ts';
 import { Mailbox } from './mailbox.ts';
@@ -108,6 +109,18 @@ export async function runSession(options: SessionOptions): Promise<void> {
     log,
   });
   const kindWait = new KindWait({ port, signal, onChange: () => mailbox.post({ type: 'kindsChanged' }) });
+  // What another cluster serves is nobody's business.
+  const served = options.isReadOnly
+    ? undefined
+    : new ServedApisWatch({
+        client: options.client,
+        mapper: options.mapper,
+        clock,
+        rng,
+        log,
+        onChange: () => reporter.notice(),
+        onVersion: () => void sync.refreshFacts(),
+      });
   const reporter = new Reporter({
     plane,
     credentials,
@@ -116,6 +129,7 @@ export async function runSession(options: SessionOptions): Promise<void> {
     log,
     boot,
     state: () => mailbox.state,
+    apis: () => served?.current,
     isDurable: (event) => store.isDurable(event),
     onTaken: (taken, takenGap) => mailbox.post({ type: 'reported', events: taken, gap: takenGap }),
   });
@@ -173,7 +187,7 @@ export async function runSession(options: SessionOptions): Promise<void> {
       const desired = store.held()?.envelope;
       const facts = await readFacts(options.client, options.mapper).catch(() => ({}));
       const answer = await returnToPlane(
-        { plane, credentials, receipt: membership.receipt, desired, version: options.version, facts },
+        { plane, credentials, receipt: membership.receipt, desired, version: options.version, facts, apis: served?.current },
         at,
       );
       if (answer.keySet !== undefined) await sync.takeKeySet(answer.keySet);
@@ -196,6 +210,7 @@ export async function runSession(options: SessionOptions): Promise<void> {
     [
       { id: 'sync', run: (at) => sync.run(at) },
       { id: 'report', run: (at) => reporter.run(at) },
+      ...(served === undefined ? [] : [{ id: 'served-apis', run: (at: AbortSignal) => served.run(at) }]),
     ],
     signal,
     { log, clock },

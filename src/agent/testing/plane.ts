@@ -24,6 +24,7 @@ import {
   type KeySet,
   type ReportRequest,
   type RetireEntry,
+  type ServedApis,
   type Signer,
   type SyncRequest,
 } from '#api';
@@ -108,6 +109,10 @@ export class TestPlane implements AsyncDisposable {
   readonly syncs: SyncRequest[] = [];
   readonly requests: string[] = [];
   returned = 0;
+  /** Lists of served APIs that it holds, by digest; empty it, and it asks. */
+  readonly apiLists = new Map<string, readonly string[]>();
+  /** What the agent said last of the APIs its cluster serves. */
+  apis: ServedApis | undefined;
   #server: Server | undefined;
   readonly #sockets = new Set<Duplex>();
   readonly #pki: Awaited<ReturnType<typeof createPki>>;
@@ -383,6 +388,7 @@ export class TestPlane implements AsyncDisposable {
     if (token === undefined || token.secret !== join.secret) return problem(403, 'FL_JOIN_TOKEN_UNKNOWN');
     if (token.boundKey !== undefined && token.boundKey !== join.signingKey) return problem(403, 'FL_JOIN_TOKEN_USED');
     token.boundKey = join.signingKey;
+    this.#takeApis(join.apis);
     this.agent = {
       cluster: this.cluster,
       signingKey: join.signingKey,
@@ -441,7 +447,19 @@ export class TestPlane implements AsyncDisposable {
     if (report.full) this.deliveries.clear();
     for (const delivery of report.deliveries) this.deliveries.set(`${delivery.project}/${delivery.application}`, delivery);
     for (const event of report.events) if (!this.events.some((known) => known.id === event.id)) this.events.push(event);
-    json(200, { resync: false });
+    json(200, { resync: false, ...(this.#takeApis(report.apis) ? {} : { needsApis: true }) });
+  }
+
+  #takeApis(apis: ServedApis | undefined): boolean {
+    if (apis === undefined) return true;
+    this.apis = apis;
+    if (apis.list !== undefined) this.apiLists.set(apis.digest, apis.list);
+    return this.apiLists.has(apis.digest);
+  }
+
+  /** What it knows that the cluster serves. */
+  get served(): readonly string[] {
+    return this.apiLists.get(this.apis?.digest ?? '') ?? [];
   }
 
   /** Checks the request token as the protocol says. */

@@ -44,6 +44,24 @@ export const Cluster = defineKind({
         description: 'Reported by the agent, such as kubernetesVersion, nodes, platform. Usable in values, never in paths.',
       }),
     ),
+    apis: Type.Optional(
+      Type.Object(
+        {
+          count: Type.Integer({ description: 'API versions and kinds, such as apps/v1 and apps/v1/Deployment.' }),
+          digest: Type.String({ description: 'Of the list that charts rendered for this cluster see.' }),
+          reported: Type.String({ description: 'Of the list that the agent reported.' }),
+          unavailable: Type.Optional(
+            Type.Array(Type.String(), {
+              description: 'Group versions whose own server did not answer: what was known of them is kept.',
+            }),
+          ),
+        },
+        {
+          description:
+            'What the cluster serves, as its agent reported it: .Capabilities.APIVersions of charts. Absent: not reported yet.',
+        },
+      ),
+    ),
     agent: Type.Optional(
       Type.Object({
         version: Type.String({ description: 'Version of the agent.' }),

@@ -129,3 +129,25 @@ export const RenderRow = defineKind({
   columns: [],
 });
 export type RenderRow = ObjectOf<typeof RenderRow>;
+
+/** What clusters serve; clusters that serve the same share one. Never changed but for `unusedSince`. Name: its digest in hex. */
+export const ApiList = defineKind({
+  kind: 'ApiList',
+  plural: 'apilists',
+  scope: 'Cluster',
+  access: 'internal',
+  description: 'A list of API versions and kinds that clusters serve.',
+  spec: Type.Object({
+    versions: Type.Array(Type.String()),
+    /** Since when no Cluster refers to it; whoever refers to it again takes this away. */
+    unusedSince: Type.Optional(Type.String()),
+  }),
+  status: Type.Object({}),
+  columns: [],
+});
+export type ApiList = ObjectOf<typeof ApiList>;
+
+/** Key of the list of a digest `sha256:<hex>`. */
+export function apiListKey(digest: string): { readonly namespace: string; readonly name: string } {
+  return { namespace: '', name: digest.slice(digest.indexOf(':') + 1) };
+}

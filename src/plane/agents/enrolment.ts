@@ -24,6 +24,7 @@ import type { Transaction } from '#plane/store';
 import { clusterKey, revisionOf } from './compose-inputs.ts';
 import type { AgentsContext } from './context.ts';
 import { clusterEvent } from './event-lane.ts';
+import { checkApis, takeApis, type TakenApis } from './served-apis.ts';
 import { validate } from './validators.ts';
 
 const MAX_TRIES = 5;
@@ -102,17 +103,20 @@ async function tryJoin(context: AgentsContext, request: JoinRequest): Promise<Jo
     joinedAt: rfc3339(clock.now()),
   };
   const receipt = signReceipt(context, joining);
+  const apis = await apisOf(context, cluster, request);
   const result = await store.commit({
     expect: [
       { kind: JoinToken, key: clusterKey(request.tokenId), revision: revisionOf(token) },
       { kind: Cluster, key: clusterKey(name), revision: revisionOf(cluster) },
       { kind: AgentIdentity, key: clusterKey(name), revision: identity === undefined ? 'absent' : revisionOf(identity) },
+      ...(apis?.expect ?? []),
     ],
     write: [
       { op: 'put', kind: JoinToken, object: { ...token, spec: { ...token.spec, boundKey: request.signingKey } } },
       { op: 'put', kind: AgentIdentity, object: identityObject(context, joining, receipt, identity) },
-      { op: 'put', kind: Cluster, object: joined(cluster, joining, request) },
+      { op: 'put', kind: Cluster, object: joined(cluster, joining, request, apis) },
       { op: 'put', kind: Event, object: told(context, cluster, 'FL_AGENT_JOINED', request.signingKey) },
+      ...(apis?.write ?? []),
     ],
     audit: {
       actor: `agent/${name}`,
@@ -179,15 +183,18 @@ async function tryTakeBack(
     },
     spec: {},
   };
+  const apis = await apisOf(context, base, request);
   const transaction: Transaction = {
     expect: [
       { kind: Cluster, key: clusterKey(name), revision: cluster === undefined ? 'absent' : revisionOf(cluster) },
       { kind: AgentIdentity, key: clusterKey(name), revision: 'absent' },
+      ...(apis?.expect ?? []),
     ],
     write: [
       { op: 'put', kind: AgentIdentity, object: identityObject(context, receipt, request.receipt, undefined) },
-      { op: 'put', kind: Cluster, object: joined(base, receipt, request) },
+      { op: 'put', kind: Cluster, object: joined(base, receipt, request, apis) },
       { op: 'put', kind: Event, object: told(context, base, 'FL_AGENT_RETURNED', receipt.signingKey) },
+      ...(apis?.write ?? []),
     ],
     audit: {
       actor: `agent/${name}`,
@@ -302,11 +309,29 @@ function joined(
   cluster: Cluster,
   { signingKey, kubeSystemUid, joinedAt }: Joining,
   { version, capability, facts }: Pick<JoinRequest, 'version' | 'capability' | 'facts'>,
+  taken: TakenApis | undefined,
 ): Cluster {
   return {
     ...cluster,
-    status: { ...cluster.status, kubeSystemUid, facts, agent: { version, capability, joinedAt, keyId: keyIdOf(signingKey) } },
+    status: {
+      ...cluster.status,
+      kubeSystemUid,
+      facts,
+      agent: { version, capability, joinedAt, keyId: keyIdOf(signingKey) },
+      ...(taken === undefined ? {} : { apis: taken.apis }),
+    },
   };
+}
+
+/** With the join, so that the first render for a cluster already knows what it serves. */
+async function apisOf(
+  context: AgentsContext,
+  { status }: Cluster,
+  { apis }: Pick<JoinRequest, 'apis'>,
+): Promise<TakenApis | undefined> {
+  if (apis === undefined) return undefined;
+  checkApis(apis);
+  return takeApis(context, status?.apis, apis);
 }
 
 function told(

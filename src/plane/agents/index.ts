@@ -9,6 +9,7 @@ import { Cluster } from '#api';
 import type { Budget, Service } from '#base';
 import type { Controller } from '#plane/engine';
 import type { Http } from '#plane/http';
+import { ApiListJanitor } from './api-list-janitor.ts';
 import { AgentDirectory } from './agent-directory.ts';
 import { AgentAuthentication } from './authenticator.ts';
 import { Budgets, type Verb } from './budgets.ts';
@@ -20,6 +21,7 @@ import { Publisher } from './publisher.ts';
 import { Reports } from './reports.ts';
 import { addAgentRoutes } from './routes.ts';
 import { SharedLive } from './shared-live.ts';
+import { ServedApisBook } from './served-apis.ts';
 import { Syncs } from './sync.ts';
 
 export type { AgentKeys, AgentsContext } from './context.ts';
@@ -57,7 +59,7 @@ export async function createAgents(
   const directory = new AgentDirectory({ store: context.store, log: context.log, onGone: (cluster) => live.forget(cluster) });
   const authentication = new AgentAuthentication(context, directory);
   const syncs = new Syncs(context, directory, live, releases);
-  const reports = new Reports(context, live);
+  const reports = new Reports(context, live, new ServedApisBook(context));
   const budgets = new Budgets(limits.budgets, limits.totalBudgets);
   addAgentRoutes(http, { context, authentication, syncs, reports, releases, budgets });
   const sweeper: Service = {
@@ -71,7 +73,7 @@ export async function createAgents(
   };
   return {
     live,
-    controllers: [new Publisher(context, releases, live), new EventJanitor()],
+    controllers: [new Publisher(context, releases, live), new EventJanitor(), new ApiListJanitor()],
     services: [directory, sweeper, ...(live.shared === undefined ? [] : [live.shared])],
     waiting: () => directory.waiting,
   };

@@ -5,6 +5,7 @@ import { clusterKey, deliveriesTo, revisionOf } from './compose-inputs.ts';
 import type { AgentsContext } from './context.ts';
 import { boundReason, clusterEvent, countEvent, eventKey } from './event-lane.ts';
 import type { LiveBook } from './live-book.ts';
+import type { ServedApisBook } from './served-apis.ts';
 
 const MAX_TRIES = 5;
 const RESYNC_AGAIN_MS = 15_000;
@@ -19,14 +20,16 @@ const eventBudget = { burst: 500, perSecond: 5 };
 export class Reports {
   readonly #context: AgentsContext;
   readonly #live: LiveBook;
+  readonly #apis: ServedApisBook;
   readonly #eventRows = new TokenBuckets();
 
-  constructor(context: AgentsContext, live: LiveBook) {
+  constructor(context: AgentsContext, live: LiveBook, apis: ServedApisBook) {
     this.#context = context;
     this.#live = live;
+    this.#apis = apis;
   }
 
-  /** Errors: FL_REPORT_BUSY. */
+  /** Errors: FL_REPORT_BUSY, FL_AGENT_REQUEST. */
   async take(cluster: string, request: ReportRequest): Promise<ReportResponse> {
     const report = bounded(request);
     if (report.events.length > 0 || report.retired.length > 0 || report.gap > 0) await this.#commit(cluster, report);
@@ -40,8 +43,14 @@ export class Reports {
     for (const key of taken.changed) this.#live.tellReport(cluster, key);
     if (contactChanged || taken.agentChanged) this.#live.tell({ of: 'cluster', cluster });
     await this.#live.settled();
+    // After the lane, which knows what is stale; where this fails the agent sends the same number again.
+    const needsApis = report.apis !== undefined && !(await this.#apis.take(cluster, report.apis));
     // A full report that is still not what it says of itself: asking again at once would give the same.
-    return { resync: taken.resync, ...(taken.resync && report.full ? { retryAfterMs: RESYNC_AGAIN_MS } : {}) };
+    return {
+      resync: taken.resync,
+      ...(needsApis ? { needsApis } : {}),
+      ...(taken.resync && report.full ? { retryAfterMs: RESYNC_AGAIN_MS } : {}),
+    };
   }
 
   async #commit(cluster: string, report: ReportRequest): Promise<void> {

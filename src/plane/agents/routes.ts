@@ -14,9 +14,10 @@ import { validate } from './validators.ts';
 
 /** A desired state of a large cluster, as proof. */
 const MAX_PROOF_BYTES = 8 * 1024 * 1024;
-const MAX_REPORT_BYTES = 4 * 1024 * 1024;
+const MAX_REPORT_BYTES = 5 * 1024 * 1024;
 const MAX_OBJECTS_BYTES = 512 * 1024;
-const MAX_JOIN_BYTES = 64 * 1024;
+/** With the list of what the cluster serves. */
+const MAX_JOIN_BYTES = 1024 * 1024;
 
 export interface AgentParts {
   readonly context: AgentsContext;

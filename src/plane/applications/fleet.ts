@@ -1,5 +1,17 @@
 import { isDeepStrictEqual } from 'node:util';
-import { AgentIdentity, Application, Cluster, formatKey, keyOf, selects, type Project, type RenderOptions } from '#api';
+import {
+  AgentIdentity,
+  ApiList,
+  apiListKey,
+  Application,
+  Cluster,
+  formatKey,
+  keyOf,
+  selects,
+  type Project,
+  type RenderOptions,
+} from '#api';
+import { FairleadError } from '#base';
 import { wakeOn, type ObjectChange, type Reader, type Wake } from '#plane/engine';
 import { Shadow } from './shadow.ts';
 import { mergedRender } from './targets.ts';
@@ -9,13 +21,15 @@ export interface FleetCluster {
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly facts: Readonly<Record<string, string>>;
+  /** API versions and kinds that it serves; clusters that serve the same share one array. Undefined: not reported yet. */
+  readonly apis: readonly string[] | undefined;
   readonly isSuspended: boolean;
   readonly isDeleting: boolean;
   /** The sealing key of its agent (`age1…`); undefined until one has joined. */
   readonly sealingKey: string | undefined;
 }
 
-type ClusterView = Omit<FleetCluster, 'sealingKey'>;
+type ClusterView = Omit<FleetCluster, 'sealingKey' | 'apis'> & { readonly apisDigest: string | undefined };
 
 /** Of an Application, what decides which clusters concern it. */
 interface ApplicationView {
@@ -23,6 +37,7 @@ interface ApplicationView {
   readonly namespace: string;
   readonly targets: NonNullable<Application['spec']['targets']>;
   readonly usesFacts: boolean;
+  readonly mayBeChart: boolean;
 }
 
 /** All clusters and the targets of all Applications: who concerns whom. */
@@ -30,6 +45,8 @@ export class Fleet {
   readonly #clusters = new Shadow(Cluster, viewOfCluster);
   readonly #identities = new Shadow(AgentIdentity, viewOfIdentity);
   readonly #applications = new Shadow(Application, viewOfApplication);
+  /** By digest: they never change. */
+  #lists: ReadonlyMap<string, readonly string[]> = new Map();
   #sorted: { readonly version: number; readonly clusters: readonly FleetCluster[] } | undefined;
 
   /** By name. */
@@ -38,13 +55,38 @@ export class Fleet {
     await this.#identities.load(read);
     const version = this.#clusters.version + this.#identities.version;
     if (this.#sorted?.version !== version) {
-      const clusters = [...this.#clusters.values()].map((view) => ({
+      await this.#loadLists(read);
+      const clusters = [...this.#clusters.values()].map(({ apisDigest, ...view }) => ({
         ...view,
+        apis: apisDigest === undefined ? undefined : this.#lists.get(apisDigest),
         sealingKey: this.#identities.get(view.name)?.sealingKey,
       }));
       this.#sorted = { version, clusters: clusters.sort((a, b) => (a.name < b.name ? -1 : 1)) };
     }
     return this.#sorted.clusters;
+  }
+
+  /**
+   * Throws when a list that a Cluster refers to is not there, rather than to render as if nothing were served. It is
+   * written in the same commit, and asked for again when the agent reports.
+   */
+  async #loadLists(read: Reader): Promise<void> {
+    const lists = new Map<string, readonly string[]>();
+    for (const { name, apisDigest } of this.#clusters.values()) {
+      if (apisDigest === undefined || lists.has(apisDigest)) continue;
+      const list = this.#lists.get(apisDigest) ?? (await read.get(ApiList, apiListKey(apisDigest)))?.spec.versions;
+      if (list === undefined)
+        throw new FairleadError(
+          'FL_CLUSTER_APIS',
+          `what cluster ${name} serves is not in the store; its agent will report it again`,
+          {
+            kind: 'unavailable',
+            retryAfterMs: 5_000,
+          },
+        );
+      lists.set(apisDigest, list);
+    }
+    this.#lists = lists;
   }
 
   /** Reads everything anew, for the start of a controller: changes may have been missed before it. */
@@ -64,9 +106,7 @@ export class Fleet {
         const before = change.before === undefined ? undefined : viewOfCluster(change.before);
         const after = change.type === 'deleted' ? undefined : viewOfCluster(change.after);
         if (isDeepStrictEqual(before, after)) return [];
-        const isOnlyFacts =
-          before !== undefined && after !== undefined && isDeepStrictEqual({ ...before, facts: {} }, { ...after, facts: {} });
-        return this.#concerned(read, [before, after], isOnlyFacts);
+        return this.#concerned(read, [before, after], newsIn(before, after));
       }),
       wakeOn(AgentIdentity, async (change, read) => {
         this.#identities.take(change);
@@ -74,7 +114,7 @@ export class Fleet {
         if (type === 'modified' && before !== undefined && isDeepStrictEqual(viewOfIdentity(before), viewOfIdentity(after)))
           return [];
         await this.#clusters.load(read);
-        return this.#concerned(read, [this.#clusters.get(change.after.metadata.name)], false);
+        return this.#concerned(read, [this.#clusters.get(change.after.metadata.name)], 'any');
       }),
     ];
   }
@@ -85,11 +125,11 @@ export class Fleet {
     return [...this.#applications.values()].filter(({ namespace }) => namespace === project.metadata.name).map(({ key }) => key);
   }
 
-  async #concerned(read: Reader, images: readonly (ClusterView | undefined)[], isOnlyFacts: boolean): Promise<string[]> {
+  async #concerned(read: Reader, images: readonly (ClusterView | undefined)[], news: News): Promise<string[]> {
     await this.#applications.load(read);
     const keys: string[] = [];
     for (const application of this.#applications.values()) {
-      if (isOnlyFacts && !application.usesFacts) continue;
+      if ((news === 'facts' && !application.usesFacts) || (news === 'apis' && !application.mayBeChart)) continue;
       const isConcerned = images.some(
         (image) => image !== undefined && application.targets.some((t) => selects(t.clusterSelector, image.labels)),
       );
@@ -97,6 +137,16 @@ export class Fleet {
     }
     return keys;
   }
+}
+
+/** What is new of a Cluster: nothing but what it serves, nothing but facts (and what it serves), or more. */
+type News = 'apis' | 'facts' | 'any';
+
+function newsIn(before: ClusterView | undefined, after: ClusterView | undefined): News {
+  if (before === undefined || after === undefined) return 'any';
+  const withoutApis = { ...before, apisDigest: after.apisDigest };
+  if (isDeepStrictEqual(withoutApis, after)) return 'apis';
+  return isDeepStrictEqual({ ...withoutApis, facts: after.facts }, after) ? 'facts' : 'any';
 }
 
 /** Whether more than the status of an Application changed. */
@@ -115,6 +165,7 @@ function viewOfCluster(cluster: Cluster): ClusterView {
     name: cluster.metadata.name,
     labels: cluster.metadata.labels ?? {},
     facts: cluster.status?.facts ?? {},
+    apisDigest: cluster.status?.apis?.digest,
     isSuspended: cluster.spec.suspend === true,
     isDeleting: cluster.metadata.deletionTimestamp !== undefined,
   };
@@ -131,11 +182,15 @@ function viewOfApplication(application: Application): ApplicationView {
     namespace: application.metadata.namespace ?? '',
     targets,
     usesFacts: targets.some((target) => mayUseFacts(mergedRender(render, target.render))),
+    mayBeChart: targets.some((target) => mayBeChart(mergedRender(render, target.render))),
   };
 }
 
 /** Charts may ask for the version of the cluster; whether there is one only the files say. */
-function mayUseFacts({ manifests, kustomize, helm }: RenderOptions): boolean {
-  if (helm !== undefined || (manifests === undefined && kustomize === undefined)) return true;
-  return manifests?.substitute === true || kustomize?.substitute === true;
+function mayUseFacts(render: RenderOptions): boolean {
+  return mayBeChart(render) || render.manifests?.substitute === true || render.kustomize?.substitute === true;
+}
+
+function mayBeChart({ manifests, kustomize, helm }: RenderOptions): boolean {
+  return helm !== undefined || (manifests === undefined && kustomize === undefined);
 }

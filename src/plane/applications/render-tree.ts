@@ -114,6 +114,7 @@ export async function renderTree(
       continue;
     }
     if ('reason' in outcome) return outcome;
+    ({ variables } = outcome);
     const read = new Set(outcome.reads.flatMap((one) => one.files));
     const listed = new Map(outcome.reads.flatMap((one) => one.listed).map((one) => [JSON.stringify(one), one]));
     for (const path of row?.read ?? []) read.add(path);
@@ -231,7 +232,13 @@ function* textsOf(value: unknown): Generator<string> {
 type ReadSets = Extract<RenderResult, { readonly ok: true }>['readSet'];
 
 type MembersOutcome =
-  | { readonly groups: GroupRow[]; readonly reads: readonly ReadSets[]; readonly notes: string }
+  | {
+      readonly groups: GroupRow[];
+      readonly reads: readonly ReadSets[];
+      readonly notes: string;
+      /** By which the groups are told apart: those given, and what the renders asked for besides. */
+      readonly variables: readonly string[];
+    }
   | { readonly reason: UntimedReason }
   /** Variables by which members differ after all: start again with them. */
   | { readonly more: readonly string[] };
@@ -239,35 +246,38 @@ type MembersOutcome =
 async function renderMembers(
   group: BaseGroup,
   row: TreeRow | undefined,
-  variables: readonly string[],
+  known: readonly string[],
   clockMs: number,
   inputs: Inputs,
   context: TreeContext,
   staged: Staged,
 ): Promise<MembersOutcome> {
-  const byValues = new Map<string, Member[]>();
-  for (const member of group.members) {
-    const values = valuesKey(variablesOf(member), variables);
-    const members = byValues.get(values);
-    if (members === undefined) byValues.set(values, [member]);
-    else members.push(member);
-  }
+  let variables = known;
+  const byValues = byValuesOf(group.members, variables);
   const groups: GroupRow[] = [];
   const reads: ReadSets[] = [];
   let notes = '';
-  for (const [values, members] of byValues) {
+  for (const [first, members] of byValues) {
+    let values = first;
     const bundles = new Bundles(row?.groups.find((one) => one.values === values)?.bundles ?? []);
     let missing = members.filter((member) => !bundles.covers(member, sealId(member, context)));
     while (missing.length > 0) {
       const now = missing.slice(0, recipientsPerRender);
-      const verdictKey = `${group.base} ${row?.tree ?? (await inputs.tree())} ${values}`;
-      const verdict = context.verdicts.get(verdictKey);
+      const tree = row?.tree ?? (await inputs.tree());
+      const verdict = context.verdicts.get(`${group.base} ${tree} ${values}`);
       if (verdict !== undefined) return { reason: verdict };
       const request = requestFor(group, now, variables, clockMs, await inputs.contents(), context);
       staged.renders += 1;
       const result = await context.renderer.render(request, context.signal);
-      const more = group.members.length > 1 ? learnt(result, variables) : [];
-      if (more.length > 0) return { more };
+      const more = learnt(result, variables);
+      if (more.length > 0) {
+        const wider = byValuesOf(group.members, [...variables, ...more]);
+        const [same] = wider.keys();
+        // Where all are alike in what it asked of the cluster, too, the render is what it would be again.
+        if (!more.every(isCapability) || byValues.size > 1 || wider.size > 1 || same === undefined) return { more };
+        variables = [...variables, ...more];
+        values = same;
+      }
       if (!result.ok) {
         if (result.retryable) {
           const [first] = result.errors;
@@ -280,7 +290,7 @@ async function renderMembers(
         const cluster = isOneOfMany ? example : undefined;
         const reason = reasonOfRender(result.errors, { path: group.path, commit: context.snapshot.commit, cluster, example });
         // How long something takes is not the input's alone: that is tried again.
-        if (!timed.has(reason.code)) remember(context.verdicts, verdictKey, reason);
+        if (!timed.has(reason.code)) remember(context.verdicts, `${group.base} ${tree} ${values}`, reason);
         return { reason };
       }
       notes ||= result.notes;
@@ -290,12 +300,24 @@ async function renderMembers(
     }
     groups.push({ values, bundles: bundles.rows(members.map(nameOf)) });
   }
-  return { groups, reads, notes };
+  return { groups, reads, notes, variables };
+}
+
+/** Members by the values that the variables have for them. */
+function byValuesOf(all: readonly Member[], variables: readonly string[]): ReadonlyMap<string, readonly Member[]> {
+  const byValues = new Map<string, Member[]>();
+  for (const member of all) {
+    const values = valuesKey(variablesOf(member), variables);
+    const members = byValues.get(values);
+    if (members === undefined) byValues.set(values, [member]);
+    else members.push(member);
+  }
+  return byValues;
 }
 
 /**
- * By what else members differ, as a render found out: what a chart asked of its cluster; and, where it asked for randomness,
- * everything, because no two clusters share a password.
+ * By what else members differ, or will once more of them join, as a render found out: what a chart asked of its cluster; and,
+ * where it asked for randomness, everything, because no two clusters share a password.
  */
 function learnt(result: RenderResult, variables: readonly string[]): readonly string[] {
   const { readSet } = result;

@@ -41,7 +41,7 @@ export function baseGroups(application: Application, targeting: Targeting, rende
     const { path, render } = used;
     const kind = member.cluster === undefined ? 'plane' : 'cluster';
     const base = sha256(
-      JSON.stringify(['base 2', rendererVersion, kind, path, render, application.spec.defaultNamespace ?? null]),
+      JSON.stringify(['base 3', rendererVersion, kind, path, render, application.spec.defaultNamespace ?? null]),
     );
     const known = groups.get(base);
     if (known !== undefined) known.members.push(member);
@@ -125,9 +125,10 @@ export const planeVariables: RenderCluster = { name: 'the plane', labels: {}, fa
 
 export function variablesOf({ cluster }: Member): RenderCluster {
   if (cluster === undefined) return planeVariables;
-  const { name, labels, facts } = cluster;
+  const { name, labels, facts, apis } = cluster;
   const kubeVersion = facts['kubernetesVersion'];
-  return { name, labels, facts, ...(kubeVersion === undefined ? {} : { capabilities: { kubeVersion, apis: [] } }) };
+  if (kubeVersion === undefined && apis === undefined) return { name, labels, facts };
+  return { name, labels, facts, capabilities: { kubeVersion: kubeVersion ?? '', apis: apis ?? [] } };
 }
 
 /** Names of the variables that any of the files mentions: more than a render will ask for, never less. Pure. */

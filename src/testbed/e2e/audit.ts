@@ -10,7 +10,7 @@ export interface AuditedRequest {
 
 /** The audit log from now on, of what the agents of one fleet (by their namespace) asked. */
 export interface AuditMark {
-  /** All requests, without Leases; a watch counts when it begins. */
+  /** All requests, without Leases, and without discovery, which follows the CRDs of other tests; a watch counts when it begins. */
   requests(): readonly AuditedRequest[];
   /** Those that write. */
   writes(): readonly AuditedRequest[];
@@ -35,11 +35,15 @@ export function auditMark(handle: ClusterHandle, agentNamespace: string): AuditM
       .text.split('\n')
       .filter((line) => line.includes(user))
       .map((line) => JSON.parse(line) as AuditLine) // written by the API server
-      .filter((line) => line.user.username === user && line.objectRef?.resource !== 'leases')
+      .filter((line) => line.user.username === user && line.objectRef?.resource !== 'leases' && !isDiscovery(line.requestURI))
       // Of a watch the log has two lines, the second when it ends.
       .filter((line) => line.stage === (line.verb === 'watch' ? 'ResponseStarted' : 'ResponseComplete'))
       .map((line) => ({ verb: line.verb, uri: line.requestURI, code: line.responseStatus?.code ?? 0 }));
   return { requests, writes: () => requests().filter(({ verb }) => !reads.includes(verb)) };
+}
+
+function isDiscovery(uri: string): boolean {
+  return /^\/(apis?|version|readyz)$/.test(uri.split('?')[0] ?? '');
 }
 
 /** The end of the log; all of it when it was rotated since. */

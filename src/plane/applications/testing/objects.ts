@@ -18,7 +18,7 @@ export function aProject(spec: Project['spec'] = { clusterSelector: {} }): Proje
 }
 
 export function aCluster(name: string, labels: Record<string, string>): FleetCluster {
-  return { name, labels, facts: {}, isSuspended: false, isDeleting: false, sealingKey: 'age1x' };
+  return { name, labels, facts: {}, apis: undefined, isSuspended: false, isDeleting: false, sealingKey: 'age1x' };
 }
 
 /** `bundles`: cluster → digest. */
