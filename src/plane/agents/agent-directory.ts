@@ -69,11 +69,9 @@ export class AgentDirectory implements Service {
     if (known !== undefined) return known;
     const version = this.#versions.get(cluster);
     const key = clusterKey(cluster);
-    const [identity, found, row] = await Promise.all([
-      this.#store.get(AgentIdentity, key),
-      this.#store.get(Cluster, key),
-      this.#store.get(DesiredStateRow, key),
-    ]);
+    // First: read after its Cluster, an agent that comes back meanwhile would look as if its Cluster had been deleted.
+    const identity = await this.#store.get(AgentIdentity, key);
+    const [found, row] = await Promise.all([this.#store.get(Cluster, key), this.#store.get(DesiredStateRow, key)]);
     const entry: AgentEntry = {
       identity: identity === undefined ? undefined : identityOf(identity),
       clusterExists: found !== undefined,

@@ -160,10 +160,9 @@ async function tryTakeBack(
 ): Promise<JoinResponse | undefined> {
   const { store, clock, newUid } = context;
   const name = receipt.cluster;
-  const [cluster, identity] = await Promise.all([
-    store.get(Cluster, clusterKey(name)),
-    store.get(AgentIdentity, clusterKey(name)),
-  ]);
+  // In this order, or another request of the same agent that brings both back meanwhile would look like a deleted Cluster.
+  const identity = await store.get(AgentIdentity, clusterKey(name));
+  const cluster = await store.get(Cluster, clusterKey(name));
   if (identity !== undefined) {
     if (identity.spec.detached === true || cluster === undefined) throw detached(name);
     if (identity.spec.signingKey !== receipt.signingKey) throw replaced(name);

@@ -100,11 +100,14 @@ export class ClusterController implements Controller {
       if (leftMs > 0) return { againMs: leftMs };
     }
     const key = { namespace: '', name };
-    const [cluster, identity] = await Promise.all([read.get(Cluster, key), read.get(AgentIdentity, key)]);
+    // In this order: both come with one commit, and what is read first may be the older. A joining agent is not taken for one
+    // that is left over.
+    const identity = await read.get(AgentIdentity, key);
+    const cluster = await read.get(Cluster, key);
     if (cluster === undefined) return this.#detach(name, identity, read, nowMs);
     // Made anew after a deletion, before the tombstone was written: the old agent must not slip into it.
     if (identity !== undefined && identity.spec.detached !== true && cluster.status?.agent === undefined) {
-      return { commit: tombstone(identity, await tokensOf(read, name), nowMs) };
+      return { commit: tombstone(identity, cluster, await tokensOf(read, name), nowMs) };
     }
     const deliveries = await deliveriesTo(read, name);
     const row = await read.get(DesiredStateRow, key);
@@ -142,12 +145,15 @@ export class ClusterController implements Controller {
   async #detach(name: string, identity: AgentIdentity | undefined, read: Reader, nowMs: number): Promise<ReconcileResult> {
     this.#waiting.delete(name);
     const chunks: Transaction[] = [];
-    if (identity !== undefined && identity.spec.detached !== true) chunks.push(tombstone(identity, [], nowMs));
+    if (identity !== undefined && identity.spec.detached !== true) chunks.push(tombstone(identity, undefined, [], nowMs));
     const key = { namespace: '', name };
     const tokens = await tokensOf(read, name);
     if (tokens.length > 0) chunks.push({ expect: [{ kind: Cluster, key, revision: 'absent' }], write: tokens });
     if ((await read.get(DesiredStateRow, key)) !== undefined)
-      chunks.push({ write: [{ op: 'delete', kind: DesiredStateRow, key }] });
+      chunks.push({
+        expect: [{ kind: Cluster, key, revision: 'absent' }],
+        write: [{ op: 'delete', kind: DesiredStateRow, key }],
+      });
     const deletes = (await deliveriesTo(read, name)).map(({ metadata }): Write => ({
       op: 'delete',
       kind: Delivery,
@@ -161,11 +167,15 @@ export class ClusterController implements Controller {
 }
 
 /** The identity stays, so that its receipt cannot bring the cluster back; its desired state goes. */
-function tombstone(identity: AgentIdentity, writes: readonly Write[], nowMs: number): Transaction {
+function tombstone(identity: AgentIdentity, cluster: Cluster | undefined, writes: readonly Write[], nowMs: number): Transaction {
   const { name } = identity.metadata;
   const key = { namespace: '', name };
   return {
-    expect: [{ kind: AgentIdentity, key, revision: Number(identity.metadata.resourceVersion) }],
+    expect: [
+      { kind: AgentIdentity, key, revision: Number(identity.metadata.resourceVersion) },
+      // Who joins or comes back meanwhile is not left over.
+      { kind: Cluster, key, revision: cluster === undefined ? 'absent' : Number(cluster.metadata.resourceVersion) },
+    ],
     write: [
       { op: 'put', kind: AgentIdentity, object: { ...identity, spec: { ...identity.spec, detached: true } } },
       { op: 'delete', kind: DesiredStateRow, key },
