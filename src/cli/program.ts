@@ -68,7 +68,7 @@ export function buildProgram(io: Io, answer: (code: number) => void): Command {
   program
     .command('plane')
     .description('run the plane: its API, its controllers and the console')
-    .argument('[action]', '"adopt": accept a database that these keys do not know')
+    .argument('[action]', '"adopt": accept a database that these keys do not know; "rotate-key": a new signing key')
     .option('--data <dir>', 'directory for the database, the keys and the sources', '.data/plane')
     .option('--keys <dir>', 'directory of the keys, the same for every process of a plane; default: keys in the data directory')
     .option(
@@ -89,6 +89,7 @@ export function buildProgram(io: Io, answer: (code: number) => void): Command {
       'addresses that sources may be read from although they are loopback, link-local or reserved, such as 127.0.0.0/8',
     )
     .option('--deny-egress <cidr...>', 'addresses that sources may not be read from, such as 10.0.0.0/8')
+    .option('--revoke', 'with rotate-key: believe nothing any more that former keys signed, because somebody else may have them')
     .addOption(new Option('--log-level <level>', 'what to log').choices(['debug', 'info', 'warn', 'error']).default('info'))
     .action(async (action: string | undefined, options: Record<string, unknown>) => {
       const { planeCommand } = await import('./commands/plane.ts');

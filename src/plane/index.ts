@@ -7,6 +7,7 @@ export {
   backupPlane,
   planeRoles,
   restorePlane,
+  rotatePlaneKey,
   startPlane,
   type Address,
   type DatabaseOptions,

@@ -4,6 +4,8 @@ import type { Http } from '#plane/http';
 import type { PlaneKeys } from '#plane/keys';
 
 const CHECK_MS = 60_000;
+/** Two small files: what a leaked key still signs is to end soon. */
+const ROTATION_MS = 10_000;
 
 export interface TlsRenewalParts {
   readonly keys: Pick<PlaneKeys, 'tls' | 'renewTls'>;
@@ -41,6 +43,19 @@ export function tlsRenewal({ keys, http, clock, log }: TlsRenewalParts): Service
             log.error({ error, notAfter: new Date(notAfterMs()).toISOString() }, 'the certificate of the API cannot be renewed');
           failure = message;
         }
+      }
+    },
+  };
+}
+
+/** Takes over a rotation of the signing key that another process, or a person with `fairlead plane rotate-key`, made. */
+export function signingKeyWatch(keys: Pick<PlaneKeys, 'takeOverRotation' | 'keySet'>, clock: Clock, log: Log): Service {
+  return {
+    id: 'signing-key-watch',
+    async run(signal) {
+      while (!signal.aborted) {
+        await clock.sleep(ROTATION_MS, signal);
+        if (keys.takeOverRotation()) log.info({ keySet: keys.keySet.version }, 'the signing key was rotated');
       }
     },
   };

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
@@ -64,7 +65,7 @@ import { createDeliveries, deliveryAdmission, readFacts, ReleaseHeads, why } fro
 import { adminKubeconfig } from './kubeconfig.ts';
 import { createSelf } from './self/index.ts';
 import { createCharts, createSources, hookRoutes, RemoteResolver } from './sources/index.ts';
-import { tlsRenewal } from './tls-renewal.ts';
+import { signingKeyWatch, tlsRenewal } from './key-watch.ts';
 import { doorbells, FleetIndex, viewsRoutes } from './views/index.ts';
 
 /**
@@ -307,6 +308,7 @@ export async function startPlane(options: PlaneOptions): Promise<Plane> {
       ...engines,
       ...(roles.has('api') ? [index] : []),
       ...agents.services,
+      signingKeyWatch(keys, clock, log),
       ...(isServing ? [tlsRenewal({ keys, http, clock, log })] : []),
     ];
     const running = new AbortController();
@@ -360,6 +362,21 @@ export async function adoptPlane(options: DatabaseOptions & { readonly log?: Log
   await store.close();
 }
 
+/** `fairlead plane rotate-key`: processes that run take it over by themselves. The version of the key set from now on. */
+export async function rotatePlaneKey(
+  options: Pick<DatabaseOptions, 'dataDir' | 'keysDir'> & { readonly revoke: boolean },
+): Promise<number> {
+  const dir = keysDirOf(options);
+  if (!existsSync(join(dir, 'plane-id'))) {
+    throw new FairleadError('FL_PLANE_NO_KEYS', `${dir} holds no keys of a plane; give --keys, or --data of the plane`, {
+      kind: 'invalid',
+    });
+  }
+  const keys = await openKeys({ dir, clock: systemClock });
+  keys.rotateSigningKey({ revoke: options.revoke });
+  return keys.keySet.version;
+}
+
 /** `fairlead backup`: one state of the database, while the plane goes on. */
 export function backupPlane(options: DatabaseOptions & { readonly out: string }): Promise<BackupInfo> {
   return backupStore(placeOf(options), options.out, systemClock);
@@ -383,7 +400,7 @@ function placeOf({ dataDir, databaseUrl }: DatabaseOptions): DatabasePlace {
   return databaseUrl === undefined ? { dir: join(dataDir, 'store') } : { url: databaseUrl };
 }
 
-function keysDirOf({ dataDir, keysDir }: DatabaseOptions): string {
+function keysDirOf({ dataDir, keysDir }: Pick<DatabaseOptions, 'dataDir' | 'keysDir'>): string {
   return keysDir ?? join(dataDir, 'keys');
 }
 

@@ -10,7 +10,7 @@ import { WebSocket } from 'ws';
 import { FakeClock, silentLog, supervise, waitFor, type Log } from '#base';
 import { createHttp, jsonResponse, type Http } from '#plane/http';
 import { openKeys, type PlaneKeys } from '#plane/keys';
-import { tlsRenewal } from './tls-renewal.ts';
+import { tlsRenewal } from './key-watch.ts';
 
 const DAY = 86_400_000;
 const dir = mkdtempSync(join(tmpdir(), 'fairlead-tls-'));

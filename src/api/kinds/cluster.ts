@@ -68,6 +68,7 @@ export const Cluster = defineKind({
         capability: Type.Integer({ description: 'Protocol capability of the agent.' }),
         joinedAt: Type.String({ format: 'date-time', description: 'When this identity joined.' }),
         keyId: Type.String({ description: 'Fingerprint of the signing key.' }),
+        factsAt: Type.Optional(Type.String({ format: 'date-time', description: 'When the agent last said other facts.' })),
       }),
     ),
     desired: Type.Optional(DesiredPosition),

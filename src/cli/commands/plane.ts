@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 import { FairleadError, jsonLog, type LogLevel } from '#base';
 import { buildConsole } from '#console';
-import { adoptPlane, planeRoles, startPlane, type PlaneRole } from '#plane';
+import { adoptPlane, planeRoles, rotatePlaneKey, startPlane, type PlaneRole } from '#plane';
 import { databaseOptions, databaseName } from '../database.ts';
 import type { Io } from '../output.ts';
 
-/** `fairlead plane` and `fairlead plane adopt`: runs until it is asked to stop. */
+/** `fairlead plane`, and `fairlead plane adopt` and `rotate-key`: runs until it is asked to stop. */
 export async function planeCommand(
   io: Io,
   action: string | undefined,
@@ -19,8 +19,21 @@ export async function planeCommand(
     );
     return 0;
   }
+  const revoke = options['revoke'] === true;
+  if (action === 'rotate-key') {
+    const version = await rotatePlaneKey({ ...database, revoke });
+    io.out(
+      `a new key signs from now on (key set ${version}); processes that run take it over within a minute, agents with their next document\n` +
+        (revoke ? 'what former keys signed counts no more\n' : '') +
+        'back up the key directory\n',
+    );
+    return 0;
+  }
   if (action !== undefined)
-    throw new FairleadError('FL_CLI_ACTION', `plane takes no "${action}"; it takes nothing, or adopt`, { kind: 'invalid' });
+    throw new FairleadError('FL_CLI_ACTION', `plane takes no "${action}"; it takes nothing, adopt, or rotate-key`, {
+      kind: 'invalid',
+    });
+  if (revoke) throw new FairleadError('FL_CLI_REVOKE', '--revoke is for fairlead plane rotate-key', { kind: 'invalid' });
   const report = (line: string): void => io.err(`fairlead: ${line}\n`);
   // An image brings what is otherwise built at the first start.
   const assets = io.env['FAIRLEAD_ASSETS'];

@@ -38,7 +38,8 @@ export class AgentAuthentication {
     verifyToken(token, identity.key, { planeId: this.#context.keys.planeId, method: head.method, url: head.url, nowMs });
     if (identity.detached || !entry.clusterExists) throw detached(cluster);
     this.#replays.use(token.kid, token.claims.jti, nowMs);
-    return { type: 'agent', cluster, keyId: identity.keyId, expectBodyDigest: token.claims.body };
+    const { body, iat } = token.claims;
+    return { type: 'agent', cluster, keyId: identity.keyId, expectBodyDigest: body, signedAtMs: iat * 1000 };
   };
 
   /** That a `return` request is signed by the key its receipt names. */

@@ -3,7 +3,10 @@ import type { PlaneKeys } from '#plane/keys';
 import type { Store } from '#plane/store';
 
 /** What the room needs of the plane's keys. */
-export type AgentKeys = Pick<PlaneKeys, 'planeId' | 'signer' | 'keySet' | 'keySetEnvelope' | 'verifyKeys'>;
+export type AgentKeys = Pick<
+  PlaneKeys,
+  'planeId' | 'signer' | 'keySet' | 'keySetEnvelope' | 'verifyKeys' | 'takeOverRotation' | 'onRotation'
+>;
 
 export interface AgentsContext {
   readonly store: Store;

@@ -46,8 +46,8 @@ export class LiveBook implements LiveState {
     this.#shareContact(cluster);
   }
 
-  takeReport(cluster: string, report: ReportRequest): Taken {
-    const taken = this.reports.take(cluster, report, this.#clock.now());
+  takeReport(cluster: string, report: ReportRequest, signedAtMs: number): Taken {
+    const taken = this.reports.take(cluster, report, this.#clock.now(), signedAtMs);
     const lane = taken.is === 'taken' ? this.reports.share(cluster) : undefined;
     if (taken.is === 'taken' && lane !== undefined) this.shared?.lane(cluster, lane, taken.changed);
     return taken;

@@ -86,6 +86,18 @@ export class Publisher implements Controller {
     return names;
   }
 
+  /** After a rotation every cluster gets a document by the new key: the former one is accepted until the next rotation only. */
+  listen(wake: (key: string) => void, signal: AbortSignal): void {
+    const { keys, store, log } = this.#context;
+    const all = (): void =>
+      void this.initial(store).then(
+        (names) => names.forEach(wake),
+        (error: unknown) =>
+          log.error({ error }, 'the clusters cannot be read; their documents are signed anew at the next start'),
+      );
+    keys.onRotation(all, signal);
+  }
+
   async reconcile(name: string, { read, clock }: ReconcileContext): Promise<ReconcileResult> {
     if (this.#context.frozen()) return {};
     const first = this.#woken.get(name);

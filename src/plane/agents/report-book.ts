@@ -13,6 +13,8 @@ interface Lane {
   isWhole: boolean;
   /** When the newest report was taken, by this replica or another one. */
   takenMs: number;
+  /** When the agent signed it. */
+  signedAtMs: number;
 }
 
 /** The lane of one cluster, for other replicas. */
@@ -25,6 +27,8 @@ export interface SharedLane {
   readonly isWhole: boolean;
   readonly stateDigest: string;
   readonly takenMs: number;
+  /** Absent: posted by a process of an older version. */
+  readonly signedAtMs?: number;
   readonly reports: ReadonlyMap<string, SharedReport>;
 }
 
@@ -73,11 +77,22 @@ export class ReportBook {
   share(cluster: string): SharedLane | undefined {
     const lane = this.#lanes.get(cluster);
     if (lane === undefined) return undefined;
-    const { boot, number, orphaned, agent, held, isWhole, takenMs } = lane;
+    const { boot, number, orphaned, agent, held, isWhole, takenMs, signedAtMs } = lane;
     const reports = new Map(
       [...lane.reports].map(([key, report]): [string, SharedReport] => [key, { digest: lane.digests.get(key) ?? '', report }]),
     );
-    return { boot, number, orphaned, agent, held, isWhole, takenMs, stateDigest: stateDigestOf(lane.digests), reports };
+    return {
+      boot,
+      number,
+      orphaned,
+      agent,
+      held,
+      isWhole,
+      takenMs,
+      signedAtMs,
+      stateDigest: stateDigestOf(lane.digests),
+      reports,
+    };
   }
 
   /**
@@ -94,8 +109,19 @@ export class ReportBook {
     const isOlder = former?.boot === shared.boot ? shared.number < former.number : shared.takenMs < (former?.takenMs ?? 0);
     if (isOlder) return undefined;
     const before = new Map(former?.digests);
-    const { boot, number, orphaned, agent, held, takenMs } = shared;
-    const lane: Lane = { boot, number, orphaned, agent, held, takenMs, isWhole: false, digests: new Map(), reports: new Map() };
+    const { boot, number, orphaned, agent, held, takenMs, signedAtMs = 0 } = shared;
+    const lane: Lane = {
+      boot,
+      number,
+      orphaned,
+      agent,
+      held,
+      takenMs,
+      signedAtMs,
+      isWhole: false,
+      digests: new Map(),
+      reports: new Map(),
+    };
     for (const key of keys.slice(0, MAX_REPORTS)) {
       const report = reports.get(key)?.report ?? former?.reports.get(key);
       const digest = reports.get(key)?.digest ?? before.get(key);
@@ -113,11 +139,14 @@ export class ReportBook {
     return { changed, agentChanged: about(former) !== about(lane) || former?.isWhole !== lane.isWhole };
   }
 
-  take(cluster: string, report: ReportRequest, nowMs: number): Taken {
+  take(cluster: string, report: ReportRequest, nowMs: number, signedAtMs: number): Taken {
     const former = this.#lanes.get(cluster);
     const isSameBoot = former?.boot === report.boot;
     // The same number again is a report whose answer was lost: the agent may have put newer words into it.
     if (isSameBoot && report.number < former.number) return { is: 'stale' };
+    // A report of an earlier process of the agent, sent again by somebody to a replica that has not seen it. An agent whose clock
+    // went back is asked again, until it says something newer.
+    if (former !== undefined && !isSameBoot && signedAtMs < former.signedAtMs) return { is: 'stale' };
     // What an earlier process said is dropped only once the new one has said everything.
     if (!isSameBoot && !report.full) return { is: 'taken', changed: [], agentChanged: false, resync: true };
     const before = new Map(former?.digests);
@@ -134,6 +163,7 @@ export class ReportBook {
             held: undefined,
             isWhole: false,
             takenMs: nowMs,
+            signedAtMs,
           };
     if (report.full) {
       lane.digests.clear();
@@ -149,6 +179,7 @@ export class ReportBook {
       JSON.stringify([former?.agent ?? [], former?.orphaned ?? []]) !== JSON.stringify([report.agent, report.orphaned]);
     lane.number = report.number;
     lane.takenMs = nowMs;
+    lane.signedAtMs = signedAtMs;
     lane.orphaned = report.orphaned;
     lane.agent = report.agent;
     lane.held = report.held;

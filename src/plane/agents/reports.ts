@@ -30,12 +30,12 @@ export class Reports {
   }
 
   /** Errors: FL_REPORT_BUSY, FL_AGENT_REQUEST. */
-  async take(cluster: string, request: ReportRequest): Promise<ReportResponse> {
+  async take(cluster: string, request: ReportRequest, signedAtMs: number): Promise<ReportResponse> {
     const report = bounded(request);
     if (report.events.length > 0 || report.retired.length > 0 || report.gap > 0) await this.#commit(cluster, report);
     const nowMs = this.#context.clock.now();
     const contactChanged = this.#live.heard(cluster, nowMs, 0, { boot: report.boot, isReport: true });
-    const taken = this.#live.takeReport(cluster, report);
+    const taken = this.#live.takeReport(cluster, report, signedAtMs);
     if (taken.is === 'stale') {
       if (contactChanged) this.#live.tell({ of: 'cluster', cluster });
       return { resync: false };

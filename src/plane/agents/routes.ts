@@ -45,7 +45,7 @@ export function addAgentRoutes(http: Pick<Http, 'route' | 'authenticate' | 'metr
   const agentRoute = (
     verb: Verb,
     route: Pick<Route, 'method' | 'path' | 'maxBodyBytes'>,
-    handler: (request: HttpRequest, cluster: string) => Promise<HttpResponse>,
+    handler: (request: HttpRequest, cluster: string, signedAtMs: number) => Promise<HttpResponse>,
   ): void =>
     http.route({
       ...route,
@@ -56,7 +56,7 @@ export function addAgentRoutes(http: Pick<Http, 'route' | 'authenticate' | 'metr
         // The route lets nobody else in; this keeps it true if that ever changes.
         if (principal.type !== 'agent') throw new FairleadError('FL_HTTP_FORBIDDEN', 'only agents come here', { kind: 'denied' });
         spend(verb, principal.cluster);
-        return handler(request, principal.cluster);
+        return handler(request, principal.cluster, principal.signedAtMs ?? clock.now());
       }),
     });
 
@@ -100,8 +100,11 @@ export function addAgentRoutes(http: Pick<Http, 'route' | 'authenticate' | 'metr
     }),
   });
 
-  agentRoute('sync', { method: 'POST', path: '/agent/v1/sync', maxBodyBytes: MAX_PROOF_BYTES }, async (request, cluster) =>
-    answer(await syncs.answer(cluster, validate.sync.parse(await request.body()), request)),
+  agentRoute(
+    'sync',
+    { method: 'POST', path: '/agent/v1/sync', maxBodyBytes: MAX_PROOF_BYTES },
+    async (request, cluster, signedAtMs) =>
+      answer(await syncs.answer(cluster, validate.sync.parse(await request.body()), request, signedAtMs)),
   );
   agentRoute('bundles', { method: 'GET', path: '/agent/v1/bundles/:digest' }, (request, cluster) =>
     bundle(store, cluster, request.params['digest'] ?? ''),
@@ -112,8 +115,11 @@ export function addAgentRoutes(http: Pick<Http, 'route' | 'authenticate' | 'metr
     async (request, cluster) =>
       objects(store, streams, cluster, validate.objects.parse(await request.body()).digests, request.signal, onSent),
   );
-  agentRoute('reports', { method: 'POST', path: '/agent/v1/reports', maxBodyBytes: MAX_REPORT_BYTES }, async (request, cluster) =>
-    answer(await reports.take(cluster, validate.report.parse(await request.body()))),
+  agentRoute(
+    'reports',
+    { method: 'POST', path: '/agent/v1/reports', maxBodyBytes: MAX_REPORT_BYTES },
+    async (request, cluster, signedAtMs) =>
+      answer(await reports.take(cluster, validate.report.parse(await request.body()), signedAtMs)),
   );
 }
 

@@ -10,6 +10,7 @@ import {
   type SyncResponse,
 } from '#api';
 import { isDeepStrictEqual } from 'node:util';
+import { rfc3339 } from '#base';
 import type { HttpRequest } from '#plane/http';
 import type { AgentDirectory } from './agent-directory.ts';
 import { unknownAgent } from './agent-directory.ts';
@@ -40,7 +41,12 @@ export class Syncs {
   }
 
   /** Errors: FL_AGENT_CAPABILITY, FL_AGENT_DETACHED, FL_AGENT_UNKNOWN, and those of `recover` for a proof that is none. */
-  async answer(cluster: string, request: SyncRequest, http: Pick<HttpRequest, 'signal' | 'held'>): Promise<SyncResponse> {
+  async answer(
+    cluster: string,
+    request: SyncRequest,
+    http: Pick<HttpRequest, 'signal' | 'held'>,
+    signedAtMs: number,
+  ): Promise<SyncResponse> {
     const { signal } = http;
     checkCapability(request.capability);
     const { clock, store } = this.#context;
@@ -49,7 +55,7 @@ export class Syncs {
     const isNews = this.#live.heard(cluster, startedMs, request.waitMs, { boot, version });
     store.pulse(Cluster, clusterKey(cluster), { lastContact: startedMs, boot, version });
     if (isNews) this.#live.tell({ of: 'cluster', cluster });
-    await this.#noteFacts(cluster, request);
+    await this.#noteFacts(cluster, request, signedAtMs);
     if (request.proof !== undefined) {
       const done = await recover(this.#context, this.#releases, cluster, request.proof);
       if (done === 'recovered') this.#live.tell({ of: 'cluster', cluster });
@@ -81,13 +87,18 @@ export class Syncs {
     if (entry.identity.detached || !entry.clusterExists) throw detached(cluster);
     const { held } = request;
     const { keys } = this.#context;
+    const isNewer = held === undefined || entry.position?.digest !== held.digest || entry.position.seq !== held.seq;
+    const row = isNewer ? await this.#context.store.get(DesiredStateRow, clusterKey(cluster)) : undefined;
+    // Another process has rotated the key, and signed already: an agent can believe it only together with the new key set.
+    const isKnown = (): boolean => row?.spec.envelope.signatures.some(({ keyid }) => keys.verifyKeys.has(keyid)) ?? true;
+    if (!isKnown()) keys.takeOverRotation();
     const extras: SyncResponse = {
       ...(keys.keySet.version > request.keySetVersion ? { keySet: keys.keySetEnvelope } : {}),
       ...(this.#live.reports.needsResync(cluster, request.boot) ? { resync: true } : {}),
     };
     let { position } = entry;
-    if (held === undefined || position?.digest !== held.digest || position.seq !== held.seq) {
-      const row = await this.#context.store.get(DesiredStateRow, clusterKey(cluster));
+    if (isNewer) {
+      if (!isKnown()) return { ...extras, retryAfterMs: NOTHING_YET_MS };
       position = row?.spec.position;
       const standing = standingOf(row?.spec, held);
       if (standing === 'foreign' || (standing === 'unsure' && request.proof === undefined)) return { ...extras, need: 'held' };
@@ -119,13 +130,21 @@ export class Syncs {
   }
 
   /** Facts, version and capability are rows of the Cluster; sent seldom, written only when they differ. */
-  async #noteFacts(cluster: string, { facts, version, capability }: SyncRequest): Promise<void> {
+  async #noteFacts(cluster: string, { facts, version, capability }: SyncRequest, signedAtMs: number): Promise<void> {
     if (facts === undefined) return;
-    const found = await this.#context.store.get(Cluster, clusterKey(cluster));
-    const { agent } = found?.status ?? {};
-    if (found === undefined || agent === undefined) return;
-    const next: Cluster = { ...found, status: { ...found.status, facts, agent: { ...agent, version, capability } } };
-    if (isDeepStrictEqual(next.status, found.status)) return;
+    // No later than now, or an agent whose clock is ahead could not correct what it says for a minute.
+    const factsAt = rfc3339(Math.min(signedAtMs, this.#context.clock.now()));
+    const noted = (object: Cluster | undefined): Cluster | undefined => {
+      const { agent } = object?.status ?? {};
+      if (object === undefined || agent === undefined) return undefined;
+      // Somebody sends an older request of the agent again, to a process that has not seen it.
+      if (agent.factsAt !== undefined && factsAt < agent.factsAt) return undefined;
+      const same: Cluster['status'] = { ...object.status, facts, agent: { ...agent, version, capability } };
+      if (isDeepStrictEqual(same, object.status)) return undefined;
+      return { ...object, status: { ...object.status, facts, agent: { ...agent, version, capability, factsAt } } };
+    };
+    const next = noted(await this.#context.store.get(Cluster, clusterKey(cluster)));
+    if (next === undefined) return;
     // A conflict is no harm: facts come again with the next start or change, and somebody wrote something newer.
     const write = (object: Cluster) =>
       this.#context.store.commit({
@@ -134,8 +153,7 @@ export class Syncs {
       });
     const first = await write(next);
     if (first.ok) return;
-    const again = await this.#context.store.get(Cluster, clusterKey(cluster));
-    if (again?.status?.agent === undefined) return;
-    await write({ ...again, status: { ...again.status, facts, agent: { ...again.status.agent, version, capability } } });
+    const again = noted(await this.#context.store.get(Cluster, clusterKey(cluster)));
+    if (again !== undefined) await write(again);
   }
 }

@@ -15,6 +15,8 @@ export type Principal =
       readonly keyId: string;
       /** `sha256:<hex>` the signed request promised; checked once the body is read. */
       readonly expectBodyDigest?: string;
+      /** When it signed the request, by the plane's clock as it knows it, ms: orders what several processes are told. */
+      readonly signedAtMs?: number;
     }
   | { readonly type: 'anonymous' };
 

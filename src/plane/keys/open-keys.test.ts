@@ -68,14 +68,50 @@ test('agents can check the key set by the root hash alone, and a rotated key ove
     const before = await open();
     const first = openKeySet(before.keySetEnvelope, before.rootHash);
     assert.equal(first.version, 1);
-    before.rotateSigningKey();
+    const keyId = before.signer.keyId;
+    const envelope = before.keySetEnvelope;
+    before.rotateSigningKey({ revoke: false });
     const after = await open();
     const second = openKeySet(after.keySetEnvelope, before.rootHash, first.version);
     assert.equal(second.version, 2);
-    assert.notEqual(after.signer.keyId, before.signer.keyId);
-    assert.deepEqual([...signingKeys(second).keys()], [after.signer.keyId, before.signer.keyId]);
-    assert.throws(() => openKeySet(before.keySetEnvelope, before.rootHash, 2), hasCode('FL_KEYSET_OLD'));
+    assert.notEqual(after.signer.keyId, keyId);
+    assert.deepEqual([...signingKeys(second).keys()], [after.signer.keyId, keyId]);
+    assert.throws(() => openKeySet(envelope, before.rootHash, 2), hasCode('FL_KEYSET_OLD'));
     assert.throws(() => openKeySet(before.keySetEnvelope, 'ff'.repeat(16)), hasCode('FL_KEYSET_ROOT'));
+  });
+});
+
+test('a rotation is taken over by other processes; former keys prove what they signed, until they are revoked', async () => {
+  await withDir(async (_dir, open) => {
+    const [one, two] = [await open(), await open()];
+    const { keyId: first } = one.signer;
+    let told = 0;
+    const stop = new AbortController();
+    two.onRotation(() => (told += 1), stop.signal);
+    assert.equal(two.takeOverRotation(), false);
+    one.rotateSigningKey({ revoke: false });
+    const { keyId: second } = one.signer;
+    assert.equal(two.signer.keyId, first, 'until it looks');
+    assert.equal(two.takeOverRotation(), true);
+    // The other one rotates from there.
+    two.rotateSigningKey({ revoke: false });
+    const { keyId: third } = two.signer;
+    assert.equal(told, 2);
+    stop.abort();
+    for (const keys of [two, await open()]) {
+      assert.equal(keys.signer.keyId, third);
+      assert.equal(keys.keySet.version, 3);
+      assert.deepEqual([...signingKeys(keys.keySet).keys()], [third, second], 'agents accept the last two');
+      assert.deepEqual([...keys.verifyKeys.keys()].toSorted(), [first, second, third].toSorted());
+    }
+    assert.equal(one.takeOverRotation(), true);
+    one.rotateSigningKey({ revoke: true });
+    for (const keys of [one, await open()]) {
+      assert.deepEqual([...keys.verifyKeys.keys()], [one.signer.keyId]);
+      assert.deepEqual([...signingKeys(keys.keySet).keys()], [one.signer.keyId]);
+      assert.equal(keys.keySet.version, 4);
+    }
+    assert.equal(told, 2, 'nobody is told after the end');
   });
 });
 

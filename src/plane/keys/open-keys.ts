@@ -1,11 +1,12 @@
-import { generateKeyPairSync, hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto';
+import { hkdfSync, randomBytes, timingSafeEqual } from 'node:crypto';
 import { join } from 'node:path';
 import { FairleadError, newUid, randomToken, Sensitive, sha256, type Clock } from '#base';
-import { rootHash, signerFromPem, signKeySet, signingKeys, type Envelope, type KeySet, type Signer } from '#api';
+import { rootHash, signerFromPem, type Envelope, type KeySet, type Signer } from '#api';
 import { makeAuthority, type KeyPairPem } from './certificates.ts';
 import { decrypt, encrypt } from './encryption.ts';
 import { SecretFiles } from './secret-files.ts';
 import { ServerCertificate } from './server-certificate.ts';
+import { newSigningPem, SigningKeys } from './signing-keys.ts';
 
 export interface KeysOptions {
   readonly dir: string;
@@ -26,7 +27,7 @@ export interface PlaneKeys {
   readonly signer: Signer;
   readonly keySet: KeySet;
   readonly keySetEnvelope: Envelope;
-  /** Key id → raw public key, of every key that may have signed. */
+  /** Key id → raw public key, of every key that may have signed; agents accept only those of the key set. */
   readonly verifyKeys: ReadonlyMap<string, string>;
   /** What join tokens pin. */
   readonly rootHash: string;
@@ -49,15 +50,15 @@ export interface PlaneKeys {
   bind(instanceId: string): void;
   /** The highest revision promised; survives the database. */
   readonly revisionFloor: { read(): number; reserve(upTo: number): void };
-  /** A new signing key beside the old one; both are valid until the next rotation. Takes effect at the next start. */
-  rotateSigningKey(): void;
-}
-
-interface StoredKeySet {
-  readonly version: number;
-  readonly keys: readonly { readonly id: string; readonly publicKey: string }[];
-  readonly tlsAuthority: string;
-  readonly envelope: Envelope;
+  /**
+   * A new signing key. Agents accept it beside its predecessor until the next rotation; receipts and proofs by older ones stay
+   * good. `revoke`, for a key that others may have: nothing that a former key signed is believed any more.
+   */
+  rotateSigningKey(options: { readonly revoke: boolean }): void;
+  /** Takes over what another process rotated in this directory. Whether there was anything. */
+  takeOverRotation(): boolean;
+  /** Called after every rotation here and every one taken over, until the signal aborts. */
+  onRotation(listener: () => void, signal: AbortSignal): void;
 }
 
 /** Opens the key directory, making what is missing. A plane that lost only one of its files is refused, not given a new one. */
@@ -75,8 +76,8 @@ export async function openKeys(options: KeysOptions): Promise<PlaneKeys> {
       { kind: 'invalid' },
     );
   };
-  const rootPem = existing('root.pem', newEd25519Pem);
-  const signingPem = existing('signing.pem', newEd25519Pem);
+  const rootPem = existing('root.pem', newSigningPem);
+  const signingPem = existing('signing.pem', newSigningPem);
   const master = Buffer.from(
     existing('master', () => randomBytes(32).toString('base64')),
     'base64',
@@ -90,9 +91,7 @@ export async function openKeys(options: KeysOptions): Promise<PlaneKeys> {
   const planeId = (isNew ? files.readOrMake('plane-id', () => `${newUid()}\n`) : (files.read('plane-id') ?? '')).trim();
 
   const root = signerFromPem(rootPem);
-  const signer = signerFromPem(signingPem);
-  const stored = currentKeySet(files, planeId, root, signer, authority.cert, options.clock.now());
-  const keySet = JSON.parse(Buffer.from(stored.envelope.payload, 'base64').toString('utf8')) as KeySet;
+  const signing = new SigningKeys(files, planeId, root, signingPem, authority.cert, options.clock.now());
   const names = ['localhost', '127.0.0.1', '::1', ...(options.serverNames ?? [])];
   const server = new ServerCertificate(files, authority, names, options.clock);
   await server.refresh();
@@ -109,10 +108,18 @@ export async function openKeys(options: KeysOptions): Promise<PlaneKeys> {
     dir: options.dir,
     isReadOnly: files.isReadOnly,
     planeId,
-    signer,
-    keySet,
-    keySetEnvelope: stored.envelope,
-    verifyKeys: signingKeys(keySet),
+    get signer() {
+      return signing.current.signer;
+    },
+    get keySet() {
+      return signing.current.keySet;
+    },
+    get keySetEnvelope() {
+      return signing.current.envelope;
+    },
+    get verifyKeys() {
+      return signing.current.verifyKeys;
+    },
     rootHash: rootHash(root.publicKey),
     get tls() {
       return { key: new Sensitive(server.pair.key), cert: server.pair.cert, ca: authority.cert };
@@ -133,9 +140,9 @@ export async function openKeys(options: KeysOptions): Promise<PlaneKeys> {
       read: () => floorOf(options.dir, files.read('revision-floor') ?? '0'),
       reserve: (upTo) => files.write('revision-floor', `${upTo}\n`),
     },
-    rotateSigningKey() {
-      files.write('signing.pem', newEd25519Pem());
-    },
+    rotateSigningKey: ({ revoke }) => signing.rotate(revoke, options.clock.now()),
+    takeOverRotation: () => signing.refresh(),
+    onRotation: (listener, signal) => signing.onRotation(listener, signal),
   };
 }
 
@@ -164,44 +171,6 @@ async function existingAsync(
       kind: 'invalid',
     });
   return files.writeFirst(name, await make());
-}
-
-function newEd25519Pem(): string {
-  return generateKeyPairSync('ed25519', {
-    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
-    publicKeyEncoding: { type: 'spki', format: 'pem' },
-  }).privateKey;
-}
-
-/** The signed key set on file if it says what these keys say; else its next version, which keeps the former signing key valid. */
-function currentKeySet(
-  files: SecretFiles,
-  planeId: string,
-  root: Signer,
-  signer: Signer,
-  tlsAuthority: string,
-  nowMs: number,
-): StoredKeySet {
-  const text = files.read('key-set.json');
-  const stored = text === undefined ? undefined : (JSON.parse(text) as StoredKeySet);
-  if (stored !== undefined && stored.keys[0]?.id === signer.keyId && stored.tlsAuthority === tlsAuthority) return stored;
-  const former = stored?.keys[0];
-  const keys = [
-    { id: signer.keyId, publicKey: signer.publicKey },
-    ...(former === undefined || former.id === signer.keyId ? [] : [former]),
-  ];
-  const version = (stored?.version ?? 0) + 1;
-  const keySet: KeySet = {
-    planeId,
-    version,
-    root: root.publicKey,
-    keys,
-    tlsAuthorities: [tlsAuthority],
-    issuedAt: new Date(nowMs).toISOString(),
-  };
-  const next: StoredKeySet = { version, keys, tlsAuthority, envelope: signKeySet(keySet, root) };
-  files.write('key-set.json', JSON.stringify(next));
-  return next;
 }
 
 function parsePair(text: string): KeyPairPem {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Delivery, Release } from '#api';
 import { waitFor, type Sensitive } from '#base';
@@ -146,6 +147,31 @@ test('divided roles: one process serves agents and the API, another decides', { 
   await arrived(commit);
   await assertOneReleaseEach();
 });
+
+test(
+  'a rotated key: both processes take it over while they run, and the agents with their next document',
+  { skip, timeout: 120_000 },
+  async () => {
+    const nowhere = await fleet.cli(['plane', 'rotate-key', '--keys', join(replicated.dir, 'nowhere')]);
+    assert.match(nowhere.stderr, /holds no keys of a plane/);
+    const rotated = await fleet.cli(['plane', 'rotate-key', '--revoke', ...replicated.keys]);
+    assert.equal(rotated.exitCode, 0, rotated.stderr);
+    for (const cluster of clusters) {
+      await waitFor(
+        `the agent of ${cluster} to know the new key`,
+        () =>
+          /"version":2.*took over a newer key set|took over a newer key set.*"version":2/.test(
+            readFileSync(fleet.member(cluster).agent.log, 'utf8'),
+          ),
+        { timeoutMs: 60_000 },
+      );
+    }
+    const commit = await next();
+    await fleet.look();
+    await arrived(commit);
+    await assertOneReleaseEach();
+  },
+);
 
 test('the audit chain of all of them is one chain', { skip, timeout: 60_000 }, async () => {
   const store = await openPostgresStore({ url });

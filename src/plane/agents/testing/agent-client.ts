@@ -10,6 +10,7 @@ import {
   stateDigestOf,
   reportDigest,
   openKeySet,
+  rootHash,
   type DeliveryReport,
   type DesiredPosition,
   type DesiredState,
@@ -164,7 +165,7 @@ export class AgentClient {
   }
 
   /**
-   * One sync. What is newer is checked and held (refused if it is not newer); a head is checked for the nonce. Whether the
+   * One sync. A newer key set counts from here on; what is newer is checked and held (refused if it is not newer); a head is checked for the nonce. Whether the
    * plane wants a proof or the whole state lane is remembered for the next request.
    */
   async sync(waitMs = 0, tampering: Tampering = {}): Promise<SyncResponse> {
@@ -172,6 +173,8 @@ export class AgentClient {
     const response = json(await this.send('POST', '/agent/v1/sync', request, tampering)) as SyncResponse;
     this.#proofWanted = response.need === 'held';
     if (response.resync === true) this.#needsFull = true;
+    if (response.keySet !== undefined && this.keySet !== undefined)
+      this.keySet = openKeySet(response.keySet, rootHash(this.keySet.root), this.keySet.version);
     if (response.head !== undefined) {
       const head = JSON.parse(open(response.head, payloadTypes.head, this.#keys()).toString('utf8')) as Head;
       if (head.nonce !== request.nonce || head.cluster !== this.cluster)

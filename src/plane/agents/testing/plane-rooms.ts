@@ -1,7 +1,19 @@
 import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { newUid, rfc3339, sha256, silentLog, supervise, systemClock, waitFor, type Budget, type Clock, type Log } from '#base';
+import {
+  newUid,
+  rfc3339,
+  sha256,
+  silentLog,
+  supervise,
+  systemClock,
+  waitFor,
+  type Budget,
+  type Clock,
+  type Log,
+  type Sensitive,
+} from '#base';
 import {
   allKinds,
   API_VERSION,
@@ -29,6 +41,10 @@ import { AgentClient, type AgentClientOptions } from './agent-client.ts';
 export interface PlaneRoomsOptions {
   /** Holds `data` and `keys`; a new temporary directory when absent. */
   readonly dir?: string;
+  /** PostgreSQL instead of a database in `dir`: for several of these at once, with the same keys. */
+  readonly url?: Sensitive<string>;
+  /** Serves agents and decides nothing, beside another one that does. */
+  readonly isGateway?: boolean;
   readonly clock?: Clock;
   readonly log?: Log;
   readonly frozen?: () => boolean;
@@ -83,7 +99,8 @@ export class PlaneRooms implements AsyncDisposable {
     const clock = options.clock ?? systemClock;
     const log = options.log ?? silentLog;
     const keys = await openKeys({ dir: join(dir, 'keys'), clock: systemClock });
-    const store = await openStore({ dir: join(dir, 'data'), kinds: allKinds, log, clock: systemClock });
+    const place = options.url === undefined ? { dir: join(dir, 'data') } : { url: options.url };
+    const store = await openStore({ ...place, kinds: allKinds, log, clock: systemClock });
     const http = await createHttp({ log, version: {}, ...(options.limits === undefined ? {} : { limits: options.limits }) });
     const frozen = options.frozen ?? (() => false);
     const agents = await createAgents({ store, keys, clock, log, newUid, frozen }, http, {
@@ -102,7 +119,7 @@ export class PlaneRooms implements AsyncDisposable {
       ],
     });
     const stop = new AbortController();
-    const running = supervise([engine, ...agents.services], stop.signal, { log });
+    const running = supervise([...(options.isGateway === true ? [] : [engine]), ...agents.services], stop.signal, { log });
     const listener = await http.listenTls({
       host: '127.0.0.1',
       port: 0,
