@@ -22,7 +22,8 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   'plane/sources': ['base', 'api', 'plane/store', 'plane/engine', 'plane/http', 'plane/keys', 'plane/fetch'],
   'plane/applications': ['base', 'api', 'render', 'plane/store', 'plane/engine', 'plane/http', 'plane/keys', 'plane/fetch'],
   'plane/deliveries': ['base', 'api', 'plane/store', 'plane/engine', 'plane/http', 'plane/keys'],
-  'plane/agents': ['base', 'api', 'plane/store', 'plane/engine', 'plane/http', 'plane/keys'],
+  // kube: what agents show of live objects is read and hidden there.
+  'plane/agents': ['base', 'api', 'kube', 'plane/store', 'plane/engine', 'plane/http', 'plane/keys'],
   'plane/self': ['base', 'api', 'plane/store', 'plane/engine', 'plane/kubeapi'],
   'plane/views': ['base', 'api', 'plane/store', 'plane/engine', 'plane/http'],
   plane: [

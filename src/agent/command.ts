@@ -20,6 +20,7 @@ export async function runAgentCommand(args: readonly string[], io: AgentIo): Pro
   let level: LogLevel;
   let leaseDurationSeconds: number;
   let joinToken: string | undefined;
+  let showsLiveObjects: boolean;
   try {
     const given = readAgentOptions(args, io.env);
     if (given === 'help') {
@@ -31,6 +32,7 @@ export async function runAgentCommand(args: readonly string[], io: AgentIo): Pro
     leaseDurationSeconds = Number(values['lease-duration']);
     if (!Number.isInteger(leaseDurationSeconds) || leaseDurationSeconds < 5 || leaseDurationSeconds > 600)
       throw usage(`--lease-duration ${values['lease-duration'] ?? ''} is not a number of seconds from 5 to 600`);
+    showsLiveObjects = isOn(values['live-objects'] ?? '');
     joinToken = joinTokenOf(values);
   } catch (error) {
     io.err(`fairlead agent: ${messageOf(error)}; fairlead agent --help lists the options\n`);
@@ -61,6 +63,7 @@ export async function runAgentCommand(args: readonly string[], io: AgentIo): Pro
           ? {}
           : { watchNamespaces: values['watch-namespaces'].split(',').filter((one) => one !== '') }),
         leaseDurationSeconds,
+        showsLiveObjects,
         // A container that is started again in its pod follows a dead one; the pod's name is its host name.
         ...(isInCluster && io.env['HOSTNAME'] !== undefined ? { leaseIdentity: `pod-${io.env['HOSTNAME']}` } : {}),
         version: AGENT_VERSION,
@@ -82,6 +85,11 @@ export async function runAgentCommand(args: readonly string[], io: AgentIo): Pro
 function levelOf(text: string): LogLevel {
   if (text === 'debug' || text === 'info' || text === 'warn' || text === 'error') return text;
   throw usage(`--log-level ${text} is not debug, info, warn or error`);
+}
+
+function isOn(text: string): boolean {
+  if (text === 'on' || text === 'off') return text === 'on';
+  throw usage(`--live-objects ${text} is neither on nor off`);
 }
 
 async function accessFor(

@@ -12,6 +12,7 @@ test('a flag counts before its variable, and an empty variable counts as none', 
     plane: 'https://from-flag',
     'state-secret': 'fairlead-state',
     'watch-namespaces': 'a,b',
+    'live-objects': 'on',
     'lease-duration': '60',
     'log-level': 'info',
   });

@@ -71,6 +71,13 @@ export const agentOptionTable = [
     env: 'FAIRLEAD_WATCH_NAMESPACES',
   },
   {
+    name: 'live-objects',
+    value: 'on|off',
+    says: 'whether the plane may ask to see a live object of its applications, for people who look at it there (of Secrets the keys only); off: it is answered that this is turned off',
+    fallback: 'on',
+    env: 'FAIRLEAD_LIVE_OBJECTS',
+  },
+  {
     name: 'lease-duration',
     value: 'seconds',
     says: 'how long another process waits to take over from one that died without a word (5 to 600)',

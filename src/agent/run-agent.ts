@@ -53,6 +53,8 @@ export interface AgentOptions {
   readonly leaseDurationSeconds?: number;
   /** First long poll, ms. Default 50,000. */
   readonly firstWaitMs?: number;
+  /** Whether live objects are shown to the plane when a person looks at them there. Default true. */
+  readonly showsLiveObjects?: boolean;
 }
 
 /** Requests to the API server at once. Each is a TLS connection of 300 KB: 64 of them are 8 MB more than 32, and no faster beside a server. */
@@ -179,6 +181,7 @@ async function runOnce(options: AgentOptions, shared: Shared, signal: AbortSigna
         agentNamespace: options.namespace,
         ...(options.watchNamespaces === undefined ? {} : { watchNamespaces: options.watchNamespaces }),
         ...(options.firstWaitMs === undefined ? {} : { firstWaitMs: options.firstWaitMs }),
+        showsLiveObjects: options.showsLiveObjects ?? true,
         version: options.version,
         boot: randomToken(9),
         clock,

@@ -22,6 +22,7 @@ export const payloadTypes = {
   head: 'application/vnd.fairlead.head+json',
   receipt: 'application/vnd.fairlead.receipt+json',
   keySet: 'application/vnd.fairlead.keyset+json',
+  looks: 'application/vnd.fairlead.looks+json',
 } as const;
 export type PayloadType = (typeof payloadTypes)[keyof typeof payloadTypes];
 

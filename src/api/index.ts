@@ -31,6 +31,7 @@ export * from './kinds/internal.ts';
 export * from './kinds/project.ts';
 export * from './kinds/release.ts';
 export * from './live.ts';
+export * from './looks.ts';
 export * from './objects.ts';
 export * from './reasons.ts';
 export * from './selectors.ts';

@@ -406,6 +406,98 @@ export const reasons = {
     next: 'correct its kubeconfig',
   },
 
+  // a look at a live object, asked for by a person
+  FL_LOOK_SAME: {
+    area: 'done',
+    actor: 'nobody: it is done',
+    says: 'every field that Git says is so in {cluster}',
+  },
+  FL_LOOK_DIFFERS: {
+    area: 'drift',
+    actor: 'application owner',
+    says: 'not what release {release} says in {cluster}: {fields}',
+  },
+  FL_LOOK_LEFT: {
+    area: 'done',
+    actor: 'nobody: it is done',
+    says: 'every field that Git says is so in {cluster}, but for those left to others',
+  },
+  FL_LOOK_UNCOMPARED: {
+    area: 'apply',
+    actor: 'nobody: it resolves itself',
+    says: 'not compared: the agent of {cluster} does not hold release {release} yet',
+  },
+  FL_LOOK_ONCE: {
+    area: 'done',
+    actor: 'nobody: it is done',
+    says: 'not compared: it is made where it is missing, and then left alone',
+  },
+  FL_LOOK_ABSENT: {
+    area: 'apply',
+    actor: 'application owner',
+    says: 'it is not in {cluster}',
+  },
+  FL_LOOK_LOST: {
+    area: 'contact',
+    actor: 'cluster owner',
+    says: 'the live object cannot be shown as it is now: {cluster} was last heard of {last}',
+    next: 'check its agent and network, or ask the cluster itself with kubectl',
+  },
+  FL_LOOK_OLD: {
+    area: 'contact',
+    actor: 'cluster owner',
+    says: 'the live object cannot be shown as it is now: the agent of {cluster} is too old (version {capability} of the protocol, {needed} is needed)',
+    next: 'upgrade it, or ask the cluster itself with kubectl',
+  },
+  FL_LOOK_OFF: {
+    area: 'contact',
+    actor: 'cluster owner',
+    says: 'the live object cannot be shown as it is now: {cluster} has turned that off (--live-objects of its agent)',
+    next: 'ask the cluster itself with kubectl',
+  },
+  FL_LOOK_SILENT: {
+    area: 'contact',
+    actor: 'cluster owner',
+    says: 'the live object cannot be shown as it is now: the agent of {cluster} did not answer within {seconds} s, last heard of {last}',
+    next: 'look again, or ask the cluster itself with kubectl',
+  },
+  FL_LOOK_FROZEN: {
+    area: 'contact',
+    actor: 'platform team',
+    says: 'the live object cannot be shown as it is now: the plane is frozen and asks no agent',
+    next: 'see the notice on the fleet page',
+  },
+  FL_LOOK_UNKNOWN: {
+    area: 'contact',
+    actor: 'nobody: it resolves itself',
+    says: 'the live object cannot be shown as it is now: the agent of {cluster} holds no such object for {application}, and knows of none that it should',
+    next: 'wait until it has fetched the wanted release',
+  },
+  FL_LOOK_FORBIDDEN: {
+    area: 'contact',
+    actor: 'cluster owner',
+    says: 'the live object cannot be shown as it is now: {words}',
+    next: 'let the service account of {application} get it, or ask the cluster itself with kubectl',
+  },
+  FL_LOOK_BUSY: {
+    area: 'contact',
+    actor: 'nobody: it resolves itself',
+    says: 'the live object cannot be shown as it is now: too many are being asked for on {cluster}',
+    next: 'look again in a few seconds',
+  },
+  FL_LOOK_FAILED: {
+    area: 'contact',
+    actor: 'cluster owner',
+    says: 'the live object cannot be shown as it is now: the agent of {cluster} could not read it: {words}',
+    next: 'look again, or ask the cluster itself with kubectl',
+  },
+  FL_LOOK_WRONG: {
+    area: 'contact',
+    actor: 'cluster owner',
+    says: 'the live object cannot be shown as it is now: what the agent of {cluster} answered is not about it',
+    next: 'see who runs the agent there; nothing of the answer was kept',
+  },
+
   // apply
   FL_CLUSTER_DELIVERIES: {
     area: 'apply',

@@ -317,6 +317,53 @@ export interface ObjectView {
   };
 }
 
+/**
+ * `GET /views/v1/deliveries/<project>/<application>/<cluster>/object/live?group=&kind=&namespace=&name=`: the live object, read
+ * by the agent for this request. Answered when the agent has, after a few seconds at most; nothing of it is stored.
+ */
+export interface LiveObjectView {
+  readonly at: string;
+  /** `unavailable`: why stands in the sentence; what was seen within the last minute is below all the same. */
+  readonly state: 'same' | 'differs' | 'shown' | 'absent' | 'unavailable';
+  /** Of the reasons catalogue. */
+  readonly code: string;
+  readonly sentence: string;
+  /** When the agent read what is shown below; undefined: nothing is. */
+  readonly seenAt: string | undefined;
+  /** The release that it was compared with. */
+  readonly release: string | undefined;
+  /** Fields that count as drift first; at most 100. */
+  readonly differences: readonly LiveDifference[];
+  /** How many differences there are beyond those. */
+  readonly more: number;
+  /** YAML of the live object, line by line. */
+  readonly live: readonly YamlLine[] | undefined;
+  /** Something was left out for its size. */
+  readonly isCut: boolean;
+  /** YAML of what Git wants with its values hidden, for an object that is sealed to the cluster. */
+  readonly wanted: string | undefined;
+}
+
+export interface LiveDifference {
+  readonly path: string;
+  readonly kind: 'missing' | 'changed' | 'extra' | 'unowned' | 'added';
+  /** `left`: to a controller or another applier. `ignored`: by a rule of the application. */
+  readonly verdict: 'drift' | 'left' | 'ignored';
+  /** JSON; undefined where there is none. */
+  readonly want: string | undefined;
+  readonly live: string | undefined;
+  readonly manager: string | undefined;
+  readonly at: string | undefined;
+}
+
+export interface YamlLine {
+  readonly text: string;
+  /** A field of Git's (or of the marks that Fairlead adds); others are defaults, status and what controllers write. */
+  readonly isGit: boolean;
+  /** Counts as drift. */
+  readonly isDrift: boolean;
+}
+
 export interface FieldChange {
   readonly path: string;
   /** JSON; undefined where it was not there. */

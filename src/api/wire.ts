@@ -10,8 +10,9 @@ import { DesiredPosition } from './kinds/cluster.ts';
  *
  *  1 (2026-11): join, return, sync with held head, bundles and objects by digest, reports with two lanes.
  *  2 (2026-11): join, return and reports say which APIs the cluster serves: a digest, and the list when the plane needs it.
+ *  3 (2026-11): looks: a sync may be answered with a signed order to show live objects; the agent posts what it saw.
  */
-export const CAPABILITY = 2;
+export const CAPABILITY = 3;
 
 /** -1, 0, 1: the order of two positions; equal numbers with different digests are a fork, not an order. */
 export function comparePositions(
@@ -294,6 +295,8 @@ export const SyncResponse = Type.Object({
   need: Type.Optional(Type.Literal('held')),
   /** The plane lost or never saw the full state lane: send every delivery in the next report. */
   resync: Type.Optional(Type.Boolean()),
+  /** Live objects to show: a signed `LookOrder` for the nonce of this sync. Only to agents of capability 3. */
+  looks: Type.Optional(Envelope),
   /** How long to wait before the next sync, ms; absent: at once. */
   retryAfterMs: Type.Optional(Type.Integer()),
 });

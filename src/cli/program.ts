@@ -201,6 +201,15 @@ export function buildProgram(io: Io, answer: (code: number) => void): Command {
   );
 
   ask(
+    'live <application> <cluster> <object>',
+    'an object as the cluster holds it, and how it differs from Git: KIND/NAME (exit code 3 if it does)',
+    async (plane, common, [name = '', cluster = '', object = '']) => {
+      const { live } = await import('./commands/live.ts');
+      return live(plane, io, parseTarget(name, common.project), cluster, object, common.output);
+    },
+  );
+
+  ask(
     'diff <application>',
     'what a commit would change, per cluster, rendered (exit code 3 if anything)',
     async (plane, common, [name = ''], options) => {

@@ -63,6 +63,39 @@ export function useView<T>(path: string, query: Query = {}, options: { readonly 
   return useLastKnown(path, data, error);
 }
 
+/** A look at something in a cluster: what was seen last stays while it is looked at anew. */
+export interface Looked<T> extends Known<T> {
+  readonly isLooking: boolean;
+  readonly again: () => void;
+}
+
+/** While it is on the screen it is looked at this often. */
+const LOOK_EVERY_MS = 20_000;
+const LOOK_FORGOTTEN_MS = 60_000;
+
+/**
+ * Asks the plane to ask an agent. Not a view: bells do not repeat it, because each costs a request in a cluster; `version` does,
+ * when it changes. Nobody asks for a page that is out of sight.
+ */
+export function useLook<T>(path: string, query: Query, version: string): Looked<T> {
+  const url = urlOf(path, query);
+  const { data, error, isFetching, refetch } = useQuery<T, PlaneError>({
+    queryKey: ['look', url],
+    queryFn: ({ signal }) => read<T>(url, signal),
+    retry: false,
+    staleTime: 0,
+    gcTime: LOOK_FORGOTTEN_MS,
+    refetchInterval: LOOK_EVERY_MS,
+  });
+  const seen = useRef(version);
+  useEffect(() => {
+    if (seen.current === version) return;
+    seen.current = version;
+    void refetch();
+  }, [version, refetch]);
+  return { data, error: error ?? undefined, isLooking: isFetching, again: () => void refetch() };
+}
+
 export interface KnownList<Page> extends Known<readonly Page[]> {
   readonly hasMore: boolean;
   readonly isLoadingMore: boolean;

@@ -113,5 +113,16 @@ export { ChangeWatch, type ChangeWatchOptions } from './change-watch.ts';
 export { parseQuantity, sameQuantity } from './quantity.ts';
 export { capBytes, isSecretKind, LAST_APPLIED, redactMessage, redactObject, type RedactOptions } from './redact.ts';
 export { Reflector, type ReflectorEvent, type ReflectorOptions } from './reflector.ts';
+export {
+  boundedJson,
+  isHiddenKind,
+  keysOnly,
+  markedYaml,
+  ownedPointers,
+  shortJson,
+  shownObject,
+  type BoundedJson,
+  type MarkedLine,
+} from './shown-object.ts';
 export { compareForApply, compareForPrune, isProtected, STAGES, stageOf, type Stage } from './stages.ts';
 export { formatYaml, parseYaml, parseYamlAll, toJson, type YamlOptions } from './yaml.ts';

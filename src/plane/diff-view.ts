@@ -1,5 +1,5 @@
 import type { DiffView } from '#api';
-import { diffObjects, formatYaml, type KubeObject } from '#kube';
+import { diffObjects, formatYaml, markedYaml, type KubeObject } from '#kube';
 import type { Manifests } from './views/index.ts';
 import type { Preview, PreviewedObject } from './applications/index.ts';
 
@@ -41,6 +41,16 @@ function changesOf(before: Uint8Array | undefined, after: Uint8Array | undefined
 /** Manifests for people: the views show them as YAML and compare them field by field. */
 export const manifests: Manifests = {
   toYaml: (bytes) => formatYaml(parse(bytes)),
+  marked(bytes, git, drift) {
+    const object = parse(bytes);
+    if (object === null) return [];
+    const drifted = markedYaml(object, drift);
+    return markedYaml(object, git).map(({ text, isMarked }, at) => ({
+      text,
+      isGit: isMarked,
+      isDrift: drifted[at]?.isWithin === true,
+    }));
+  },
   changes: changesOf,
 };
 

@@ -49,7 +49,7 @@ import {
   type Store,
 } from '#plane/store';
 import { buildRenderer, createRenderer } from '#render';
-import { createAgents } from './agents/index.ts';
+import { createAgents, hideLook } from './agents/index.ts';
 import {
   createApplications,
   previewCommit,
@@ -266,6 +266,14 @@ export async function startPlane(options: PlaneOptions): Promise<Plane> {
           const { lastMs } = agents.live.contact(cluster);
           return lastMs === undefined ? undefined : rfc3339(lastMs);
         },
+      },
+      async look(cluster, target, { isSealed, by, signal }) {
+        const { outcome, before } = await agents.looks.look(cluster, target, by, signal);
+        if (!isSealed) return { outcome, before };
+        return {
+          outcome: outcome.is === 'answered' ? { is: 'answered', answer: hideLook(outcome.answer) } : outcome,
+          before: before === undefined ? undefined : hideLook(before),
+        };
       },
       async explain(delivery) {
         const [facts] = await readFacts(store, [delivery], clock.now(), { live: agents.live, releases, frozen });

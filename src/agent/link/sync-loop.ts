@@ -6,12 +6,13 @@ import {
   type DesiredState,
   type Envelope,
   type KeySet,
+  type LookRequest,
   type Reason,
   type SyncResponse,
 } from '#api';
 import { FairleadError, jittered, messageOf, randomToken, retryDelay, rfc3339, type Clock, type Log, type Rng } from '#base';
 import { PlaneError, type Credentials, type PlaneClient } from './plane-client.ts';
-import { verifyDesired, verifyHead, verifyKeySet, type Trust } from './verify.ts';
+import { verifyDesired, verifyHead, verifyKeySet, verifyLooks, type Trust } from './verify.ts';
 
 export interface SyncOptions {
   readonly plane: PlaneClient;
@@ -34,6 +35,8 @@ export interface SyncOptions {
   /** A refused document, or that documents are fine again (undefined). */
   readonly onRefused: (refused: Reason | undefined) => void;
   readonly onResync: () => void;
+  /** Live objects that people want to see; verified. */
+  readonly onLooks: (looks: readonly LookRequest[]) => void;
   /** The plane does not know this agent: show it the receipt. */
   readonly onUnknown: (signal: AbortSignal) => Promise<void>;
   /** Between two questions to a plane that has let go of this agent. Default ten minutes. */
@@ -150,13 +153,15 @@ export class SyncLoop {
     this.#mustProve = response.need === 'held';
     if (response.keySet !== undefined) await this.takeKeySet(response.keySet);
     if (response.resync === true) this.#options.onResync();
+    if (response.looks !== undefined) this.#takeLooks(response.looks, nonce);
     const pauseMs = Math.min(Math.max(response.retryAfterMs ?? 0, 0), 3_600_000);
     if (response.desired !== undefined) {
       const isFine = await this.#takeDocument(response.desired);
       // The same refused document again and again helps nobody.
       return isFine ? pauseMs : Math.max(pauseMs, 5000);
     }
-    if (response.head !== undefined) this.#takeHead(response.head, nonce, waitMs);
+    // An answer that came early says nothing about how long one may be held.
+    if (response.head !== undefined) this.#takeHead(response.head, nonce, response.looks === undefined ? waitMs : 0);
     else if (!this.#mustProve) return Math.max(pauseMs, 1000);
     return pauseMs;
   }
@@ -185,10 +190,9 @@ export class SyncLoop {
   }
 
   #takeHead(envelope: Envelope, nonce: string, askedMs: number): void {
-    const { clock, credentials, keySet, plane } = this.#options;
-    const trust = { planeId: credentials.planeId, cluster: credentials.cluster, keySet: keySet() };
-    try {
-      const head = verifyHead(envelope, trust, nonce);
+    const { clock, plane } = this.#options;
+    this.#fresh(() => {
+      const head = verifyHead(envelope, this.#trust(), nonce);
       // `clock` is the plane's as we know it: what is left is what we did not know.
       const errorMs = head.time - clock.now();
       if (Math.abs(errorMs) > WORTH_CORRECTING_MS) plane.clockOffsetMs += errorMs;
@@ -197,6 +201,18 @@ export class SyncLoop {
       if (askedMs > 0) this.#waitMs = Math.min(MAX_WAIT_MS, this.#waitMs * 1.5);
       // The plane itself says that what is held is the newest: whatever was offered before is not what it wants.
       if (head.position.digest === this.#options.position()?.digest) this.#accepted();
+    });
+  }
+
+  #takeLooks(envelope: Envelope, nonce: string): void {
+    this.#fresh(() => this.#options.onLooks(verifyLooks(envelope, this.#trust(), nonce)));
+  }
+
+  /** Errors: FL_PLANE_HEAD for what `take` refuses; the plane is told. */
+  #fresh(take: () => void): void {
+    const { clock, credentials } = this.#options;
+    try {
+      take();
     } catch (error) {
       const words = messageOf(error);
       this.#refused(reason('FL_DOCUMENT_SIGNATURE', { cluster: credentials.cluster, words }, rfc3339(clock.now())));

@@ -1,6 +1,7 @@
 import {
   comparePositions,
   knownCritical,
+  lookLimits,
   open,
   openKeySet,
   payloadTypes,
@@ -11,6 +12,8 @@ import {
   type Envelope,
   type Head,
   type KeySet,
+  type LookOrder,
+  type LookRequest,
   type Reason,
 } from '#api';
 import { messageOf, sha256 } from '#base';
@@ -89,6 +92,26 @@ export function verifyHead(envelope: Envelope, trust: Pick<Trust, 'planeId' | 'c
   if (head.nonce !== nonce) throw new Error('the head answers another question: it may be replayed');
   if (typeof head.position?.epoch !== 'number' || typeof head.time !== 'number') throw new Error('the head is incomplete');
   return head;
+}
+
+/** What the plane asks to be shown, for exactly this question. Throws `FL_SIGNATURE` and alike. */
+export function verifyLooks(
+  envelope: Envelope,
+  trust: Pick<Trust, 'planeId' | 'cluster' | 'keySet'>,
+  nonce: string,
+): readonly LookRequest[] {
+  const payload = open(envelope, payloadTypes.looks, signingKeys(trust.keySet));
+  const order = JSON.parse(payload.toString('utf8')) as LookOrder; // signed by the plane; its shape is checked below
+  if (order.planeId !== trust.planeId || order.cluster !== trust.cluster) throw new Error('the looks are not for this cluster');
+  if (order.nonce !== nonce) throw new Error('the looks answer another question: they may be replayed');
+  const isText = (text: unknown): boolean => typeof text === 'string' && text.length <= 256;
+  const isLook = ({ id, project, application, by, object }: LookRequest): boolean =>
+    [id, project, application, by].every(isText) &&
+    typeof object === 'object' &&
+    [object?.group, object?.version, object?.kind, object?.namespace, object?.name].every(isText);
+  if (!Array.isArray(order.looks) || order.looks.length > lookLimits.maxPerOrder || !order.looks.every(isLook))
+    throw new Error('the looks are malformed');
+  return order.looks;
 }
 
 /** The key set in `envelope`, of the plane we know, not older than the one we hold. */

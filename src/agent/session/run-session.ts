@@ -8,6 +8,7 @@ import { readFacts } from '../facts.ts';
 import { returnToPlane } from '../link/join.ts';
 import type { PlaneClient } from '../link/plane-client.ts';
 import { SyncLoop } from '../link/sync-loop.ts';
+import { LookDesk } from '../looks/look-desk.ts';
 import { Reporter } from '../report/reporter.ts';
 import type { AgentStore, Membership } from '../state/agent-store.ts';
 import { Watcher } from '../watch/watcher.ts';
@@ -35,6 +36,8 @@ export interface SessionOptions {
   readonly agentNamespace: string;
   readonly watchNamespaces?: readonly string[];
   readonly firstWaitMs?: number;
+  /** Whether live objects are shown to the plane when it asks. */
+  readonly showsLiveObjects: boolean;
   readonly version: string;
   readonly boot: string;
   readonly clock: Clock;
@@ -152,6 +155,15 @@ export async function runSession(options: SessionOptions): Promise<void> {
     },
   });
 
+  const looks = new LookDesk({
+    ...port,
+    wantedObjects,
+    isOn: options.showsLiveObjects,
+    plane,
+    credentials,
+    state: () => mailbox.state,
+    signal,
+  });
   const sync = new SyncLoop({
     plane,
     credentials,
@@ -183,6 +195,7 @@ export async function runSession(options: SessionOptions): Promise<void> {
     },
     onRefused: (refused) => noteRefusal(mailbox, refused),
     onResync: () => reporter.resync(),
+    onLooks: (asked) => looks.take(asked),
     onUnknown: async (at) => {
       const desired = store.held()?.envelope;
       const facts = await readFacts(options.client, options.mapper).catch(() => ({}));

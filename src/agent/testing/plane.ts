@@ -22,6 +22,9 @@ import {
   type HookEntry,
   type JoinRequest,
   type KeySet,
+  type LookAnswer,
+  type LookOrder,
+  type LookRequest,
   type ReportRequest,
   type RetireEntry,
   type ServedApis,
@@ -97,6 +100,11 @@ export class TestPlane implements AsyncDisposable {
   /** Answers `head`s as if frozen at this one. */
   frozenHead: Envelope | undefined;
   isUnknown = false;
+  /** Answers of the agent to looks, in the order they came. */
+  readonly looked: LookAnswer[] = [];
+  /** Changes an order before it is signed (or signs it otherwise), as an attacker would. */
+  tamperLooks: ((order: LookOrder) => Envelope) | undefined;
+  readonly #looks: LookRequest[] = [];
   readonly tokens = new Map<string, { readonly secret: string; boundKey?: string }>();
   agent: Agent | undefined;
   readonly apps = new Map<string, DesiredApplication>();
@@ -262,6 +270,25 @@ export class TestPlane implements AsyncDisposable {
     };
   }
 
+  /** Asks to be shown an object and waits for what the agent answers. */
+  async look(application: string, object: LookRequest['object'], timeoutMs = 10_000): Promise<LookAnswer> {
+    const id = newUid();
+    this.#looks.push({ id, project: 'default', application, object, by: 'admin/test' });
+    for (const wake of this.#held.splice(0)) wake();
+    return waitFor('the agent to answer a look', () => this.looked.find((one) => one.id === id), { timeoutMs, intervalMs: 5 });
+  }
+
+  /** What is signed for the sync of this nonce. */
+  #order(nonce: string): { readonly looks?: Envelope } {
+    if (this.#looks.length === 0) return {};
+    const order: LookOrder = { planeId: this.planeId, cluster: this.cluster, nonce, looks: this.#looks.splice(0) };
+    return { looks: this.tamperLooks?.(order) ?? this.sealOrder(order) };
+  }
+
+  sealOrder(order: LookOrder, signer: Signer = this.signer): Envelope {
+    return seal(payloadTypes.looks, Buffer.from(JSON.stringify(order)), [signer]);
+  }
+
   get #payload(): Buffer {
     return Buffer.from(JSON.stringify(this.document()));
   }
@@ -364,6 +391,10 @@ export class TestPlane implements AsyncDisposable {
     if (this.isUnknown) return problem(404, 'FL_AGENT_UNKNOWN');
     if (path === '/agent/v1/sync') return this.#sync(JSON.parse(body.toString('utf8')) as SyncRequest, request, json);
     if (path === '/agent/v1/reports') return this.#report(JSON.parse(body.toString('utf8')) as ReportRequest, json);
+    if (path === '/agent/v1/looks') {
+      this.looked.push(JSON.parse(body.toString('utf8')) as LookAnswer);
+      return json(200, {});
+    }
     if (path === '/agent/v1/objects') {
       const { digests } = JSON.parse(body.toString('utf8')) as { digests: string[] };
       response.writeHead(200);
@@ -416,7 +447,7 @@ export class TestPlane implements AsyncDisposable {
     const keySet = sync.keySetVersion < this.#version ? { keySet: signKeySet(this.keySet(), this.root) } : {};
     const hasNews = (): boolean =>
       this.seq > 0 && (sync.held === undefined || comparePositions(sync.held, this.position) < 0 || this.tamper !== undefined);
-    if (!hasNews() && sync.waitMs > 0) {
+    if (!hasNews() && this.#looks.length === 0 && sync.waitMs > 0) {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, sync.waitMs);
         const wake = (): void => {
@@ -430,7 +461,11 @@ export class TestPlane implements AsyncDisposable {
     }
     if (hasNews()) {
       const envelope = this.envelope();
-      return json(200, { desired: this.tamper === undefined ? envelope : this.tamper(envelope), ...keySet });
+      return json(200, {
+        desired: this.tamper === undefined ? envelope : this.tamper(envelope),
+        ...keySet,
+        ...this.#order(sync.nonce),
+      });
     }
     const head = {
       planeId: this.planeId,
@@ -439,7 +474,11 @@ export class TestPlane implements AsyncDisposable {
       nonce: sync.nonce,
       time: Date.now(),
     };
-    json(200, { head: this.frozenHead ?? seal(payloadTypes.head, Buffer.from(JSON.stringify(head)), [this.signer]), ...keySet });
+    json(200, {
+      head: this.frozenHead ?? seal(payloadTypes.head, Buffer.from(JSON.stringify(head)), [this.signer]),
+      ...keySet,
+      ...this.#order(sync.nonce),
+    });
   }
 
   #report(report: ReportRequest, json: (status: number, value: unknown) => void): void {

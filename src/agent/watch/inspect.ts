@@ -3,9 +3,12 @@ import {
   differsFromWanted,
   foreignFields,
   formatSteps,
+  getPointer,
   ownedPaths,
   pointerOf,
   isWithin,
+  type Difference,
+  type FieldAuthor,
   type KubeObject,
   type LegacyManager,
 } from '#kube';
@@ -43,34 +46,38 @@ export function isHumanTool(manager: string): boolean {
   return tools.test(manager) && manager !== 'kubectl-rollout';
 }
 
-/** Compares a live object (with managedFields) with what was applied. `ignore`: JSON pointers that do not count. Pure. */
-export function inspect(live: KubeObject, wanted: KubeObject | Uint8Array, ignore: readonly string[]): Inspection {
-  const fields: string[] = [];
-  let isOnlyUnowned = true;
-  const yielded: string[] = [];
-  const conflicts: { field: string; manager: string }[] = [];
-  let newest = { manager: '', at: '' };
-  const blame = (manager: string, at: string): void => {
-    if (newest.manager === '' || at > newest.at) newest = { manager, at };
-  };
+/** One field that is not as applied, and what that means. */
+export interface Finding {
+  /** `added`: by a person's tool, beside what Git says. */
+  readonly kind: Difference['kind'] | 'added';
+  readonly path: string;
+  readonly live: unknown;
+  readonly want: unknown;
+  readonly author: FieldAuthor | undefined;
+  /** `drift`: to be put back. `yielded`: left to whoever holds it; `conflict`: that is another applier, and Git wants it otherwise. */
+  readonly verdict: 'drift' | 'yielded' | 'conflict';
+  /** Of the field in the live object, where it is there. */
+  readonly pointer: string | undefined;
+}
+
+/**
+ * Compares a live object (with managedFields) with what was applied, field by field: what drift is, wherever it is told.
+ * `ignore`: JSON pointers that do not count. Pure.
+ */
+export function compareFields(
+  live: KubeObject,
+  wanted: KubeObject | Uint8Array,
+  ignore: readonly string[],
+): { readonly findings: readonly Finding[]; readonly intruders: readonly LegacyManager[] } {
+  const findings: Finding[] = [];
+  const yielded = new Set<string>();
   for (const difference of differsFromWanted(live, wanted, { manager: FIELD_MANAGER, ignorePointers: ignore })) {
-    const author = authorOf(live, difference.steps, { ours: FIELD_MANAGER });
+    const { kind, path, live: is, want, steps } = difference;
+    const author = authorOf(live, steps, { ours: FIELD_MANAGER });
     const pointer = pointerOf(live, difference);
-    if (author !== undefined && !isHumanTool(author.manager) && pointer !== undefined) {
-      // An autoscaler's word on replicas counts more than Git's.
-      if (author.subresource === 'scale' || fillers.has(author.manager)) {
-        yielded.push(pointer);
-        continue;
-      }
-      if (author.operation === 'Apply') {
-        yielded.push(pointer);
-        if (difference.kind !== 'unowned') conflicts.push({ field: difference.path, manager: author.manager });
-        continue;
-      }
-    }
-    fields.push(difference.path);
-    if (difference.kind !== 'unowned') isOnlyUnowned = false;
-    if (author !== undefined) blame(author.manager, author.time ?? '');
+    const verdict = pointer === undefined ? 'drift' : verdictOn(author, kind);
+    if (verdict !== 'drift' && pointer !== undefined) yielded.add(pointer);
+    findings.push({ kind, path, live: is, want, author, verdict, pointer });
   }
   const intruders: LegacyManager[] = [];
   const ours = new Set(ownedPaths(live, FIELD_MANAGER));
@@ -78,28 +85,68 @@ export function inspect(live: KubeObject, wanted: KubeObject | Uint8Array, ignor
     if (foreign.subresource !== '' || !isHumanTool(foreign.manager)) continue;
     const added = foreign.fields.filter(
       ({ path, pointer }) =>
-        !ours.has(path) && !isHarmless(pointer) && !ignore.some((rule) => isIgnored(pointer, rule)) && !yielded.includes(pointer),
+        !ours.has(path) && !isHarmless(pointer) && !ignore.some((rule) => isIgnored(pointer, rule)) && !yielded.has(pointer),
     );
     if (added.length === 0) continue;
-    isOnlyUnowned &&= added.every(({ path }) => fields.includes(path));
     intruders.push({ manager: foreign.manager, operation: foreign.operation });
-    for (const { path } of added) if (!fields.includes(path)) fields.push(path);
-    blame(foreign.manager, foreign.time ?? '');
+    const { manager, operation, time, subresource } = foreign;
+    const author = { manager, operation, time, subresource };
+    for (const { path, pointer } of added)
+      findings.push({
+        kind: 'added',
+        path,
+        live: getPointer(live, pointer),
+        want: undefined,
+        author,
+        verdict: 'drift',
+        pointer,
+      });
+  }
+  return { findings, intruders };
+}
+
+function verdictOn(author: FieldAuthor | undefined, kind: Difference['kind']): Finding['verdict'] {
+  if (author === undefined || isHumanTool(author.manager)) return 'drift';
+  // An autoscaler's word on replicas counts more than Git's.
+  if (author.subresource === 'scale' || fillers.has(author.manager)) return 'yielded';
+  if (author.operation !== 'Apply') return 'drift';
+  return kind === 'unowned' ? 'yielded' : 'conflict';
+}
+
+/** Compares a live object (with managedFields) with what was applied. `ignore`: JSON pointers that do not count. Pure. */
+export function inspect(live: KubeObject, wanted: KubeObject | Uint8Array, ignore: readonly string[]): Inspection {
+  const { findings, intruders } = compareFields(live, wanted, ignore);
+  const fields = new Set<string>();
+  const yielded: string[] = [];
+  const conflicts: { field: string; manager: string }[] = [];
+  let isOnlyUnowned = true;
+  let newest = { manager: '', at: '' };
+  for (const { kind, path, author, verdict, pointer } of findings) {
+    if (verdict !== 'drift') {
+      if (pointer !== undefined) yielded.push(pointer);
+      if (verdict === 'conflict') conflicts.push({ field: path, manager: author?.manager ?? '' });
+      continue;
+    }
+    // A field of Git's that a tool wrote is told by both comparisons; the first knows what it is.
+    if (kind !== 'unowned' && !(kind === 'added' && fields.has(path))) isOnlyUnowned = false;
+    fields.add(path);
+    const at = author?.time ?? '';
+    if (author !== undefined && (newest.manager === '' || at > newest.at)) newest = { manager: author.manager, at };
   }
   return {
     drift:
-      fields.length === 0
+      fields.size === 0
         ? undefined
         : {
             kind: isOnlyUnowned ? 'unowned' : 'changed',
-            fields: fields.slice(0, MAX_FIELDS),
+            fields: [...fields].slice(0, MAX_FIELDS),
             manager: newest.manager,
             at: newest.at,
           },
     yielded,
     conflicts,
     intruders,
-    isScaled: fields.includes(REPLICAS_PATH),
+    isScaled: fields.has(REPLICAS_PATH),
   };
 }
 

@@ -4,6 +4,7 @@ import { useView } from '../api.ts';
 import { Copy } from '../parts/copy.tsx';
 import { Crumbs, pathTo } from '../parts/crumbs.tsx';
 import { DataTable } from '../parts/data-table.tsx';
+import { LiveObject } from '../parts/live-object.tsx';
 import { Loaded } from '../parts/loaded.tsx';
 import { ObjectBadge } from '../parts/state-mark.tsx';
 import { Age } from '../parts/time.tsx';
@@ -18,7 +19,8 @@ export function ObjectPage(): React.ReactNode {
   const { group, kind } = parseGvk(params.gvk);
   useTitle(`${kind} ${name} on ${cluster}`);
   const path = `deliveries/${[project, application, cluster].map(encodeURIComponent).join('/')}/object`;
-  const known = useView<ObjectView>(`${path}?${new URLSearchParams({ group, kind, namespace, name }).toString()}`);
+  const query = { group, kind, namespace, name };
+  const known = useView<ObjectView>(`${path}?${new URLSearchParams(query).toString()}`);
   return (
     <Loaded known={known}>
       {(view) => (
@@ -51,33 +53,17 @@ export function ObjectPage(): React.ReactNode {
               {view.row.wave === 0 ? '' : `, wave ${view.row.wave}`}
             </dd>
           </dl>
-          <h2>In the cluster</h2>
-          {view.live.differs.length === 0 ? null : (
-            <ul className="differs">
-              {view.live.differs.map((field) => (
-                <li key={field}>
-                  <code>{field}</code> <span className="muted">changed by {view.live.manager ?? 'somebody'}</span>
-                </li>
-              ))}
-            </ul>
-          )}
-          <p className="muted words">{sentence(view.live.sentence)}</p>
-          {view.applied === undefined ? null : <AppliedChange applied={view.applied} wanted={view.release} />}
-          <h2>What Git wants</h2>
-          {view.wanted === undefined ? (
-            <p className="muted">
-              {view.row.sealed
-                ? 'Its content is sealed to the cluster: the plane cannot show it, and neither can anybody who reads its database.'
-                : 'Its content is not stored on this plane any more.'}
-            </p>
-          ) : (
-            <pre className="manifest" tabIndex={0} aria-label="Manifest as rendered">
-              {view.wanted}
-            </pre>
-          )}
+          <LiveObject
+            path={`${path}/live`}
+            query={query}
+            cluster={cluster}
+            view={view}
+            applied={view.applied === undefined ? null : <AppliedChange applied={view.applied} wanted={view.release} />}
+          />
           <Copy
             commands={[
               `kubectl get ${kindArgument(group, kind)} ${name}${namespace === '' ? '' : ` -n ${namespace}`} -o yaml --context ${cluster}`,
+              `fairlead live ${application} ${cluster} ${kind}${group === '' ? '' : `.${group}`}/${objectText({ namespace, name })} -n ${project}`,
               `fairlead tree ${application} ${cluster} -n ${project}`,
             ]}
           />
@@ -124,8 +110,4 @@ function AppliedChange({
 /** As kubectl takes a kind: with its group where it has one. */
 function kindArgument(group: string, kind: string): string {
   return group === '' ? kind.toLowerCase() : `${kind.toLowerCase()}.${group}`;
-}
-
-function sentence(text: string): string {
-  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 }

@@ -1,7 +1,7 @@
 import { FairleadError, TokenBuckets, type Budget } from '#base';
 import { agentRefusals } from '#api';
 
-export type Verb = 'join' | 'return' | 'sync' | 'bundles' | 'objects' | 'reports';
+export type Verb = 'join' | 'return' | 'sync' | 'bundles' | 'objects' | 'reports' | 'looks';
 
 /** Per cluster; join and return per remote address. An agent that behaves never comes near. */
 export const budgets: Readonly<Record<Verb, Budget>> = {
@@ -11,6 +11,7 @@ export const budgets: Readonly<Record<Verb, Budget>> = {
   bundles: { burst: 400, perSecond: 20 },
   objects: { burst: 100, perSecond: 10 },
   reports: { burst: 60, perSecond: 10 },
+  looks: { burst: 60, perSecond: 10 },
 };
 
 /** For all addresses together: a whole fleet may come back at once, and a flood is spread. */

@@ -17,6 +17,7 @@ import { ReleaseCache } from './compose-inputs.ts';
 import type { AgentsContext } from './context.ts';
 import { EventJanitor } from './event-janitor.ts';
 import { LiveBook } from './live-book.ts';
+import { LookBook } from './look-book.ts';
 import { Publisher } from './publisher.ts';
 import { Reports } from './reports.ts';
 import { addAgentRoutes } from './routes.ts';
@@ -26,10 +27,12 @@ import { Syncs } from './sync.ts';
 
 export type { AgentKeys, AgentsContext } from './context.ts';
 export { LiveBook } from './live-book.ts';
+export { hideLook } from './read-look.ts';
 export { hashSecret } from './enrolment.ts';
 
 export interface Agents {
   readonly live: LiveBook;
+  readonly looks: Pick<LookBook, 'look'>;
   readonly controllers: readonly Controller[];
   /** To be supervised: following the change log, and finding out who is not heard of any more. */
   readonly services: readonly Service[];
@@ -53,26 +56,29 @@ export async function createAgents(
     const { lastContact } = value;
     if (typeof lastContact === 'number') live.contacts.remember(key, lastContact);
   }
-  const { replicas } = context.store;
-  if (replicas !== undefined) live.shared = new SharedLive(replicas, live, context.log);
   const releases = new ReleaseCache();
   const directory = new AgentDirectory({ store: context.store, log: context.log, onGone: (cluster) => live.forget(cluster) });
+  const looks = new LookBook(context, live, (cluster) => directory.wake(cluster));
+  const { replicas } = context.store;
+  if (replicas !== undefined) live.shared = new SharedLive(replicas, live, looks, context.log);
   const authentication = new AgentAuthentication(context, directory);
-  const syncs = new Syncs(context, directory, live, releases);
+  const syncs = new Syncs(context, directory, live, releases, looks);
   const reports = new Reports(context, live, new ServedApisBook(context));
   const budgets = new Budgets(limits.budgets, limits.totalBudgets);
-  addAgentRoutes(http, { context, authentication, syncs, reports, releases, budgets });
+  addAgentRoutes(http, { context, authentication, syncs, reports, looks, releases, budgets });
   const sweeper: Service = {
     id: 'contact-sweep',
     async run(signal) {
       while (!signal.aborted) {
         await context.clock.sleep(SWEEP_MS, signal);
         for (const cluster of live.contacts.sweep(context.clock.now())) live.tell({ of: 'cluster', cluster });
+        looks.sweep(context.clock.now());
       }
     },
   };
   return {
     live,
+    looks,
     controllers: [new Publisher(context, releases, live), new EventJanitor(), new ApiListJanitor()],
     services: [directory, sweeper, ...(live.shared === undefined ? [] : [live.shared])],
     waiting: () => directory.waiting,

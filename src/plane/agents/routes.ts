@@ -1,5 +1,5 @@
 import { FairleadError } from '#base';
-import { KeysResponse } from '#api';
+import { KeysResponse, lookLimits } from '#api';
 import { jsonResponse, type Handler, type Http, type HttpRequest, type HttpResponse, type Route } from '#plane/http';
 import type { AgentAuthentication } from './authenticator.ts';
 import { Budgets, type Verb } from './budgets.ts';
@@ -8,6 +8,7 @@ import type { AgentsContext } from './context.ts';
 import { checkCapability, join, openReceipt, takeBack } from './enrolment.ts';
 import { openProof, recover } from './recover.ts';
 import type { ReleaseCache } from './compose-inputs.ts';
+import type { LookBook } from './look-book.ts';
 import type { Reports } from './reports.ts';
 import type { Syncs } from './sync.ts';
 import { validate } from './validators.ts';
@@ -24,13 +25,14 @@ export interface AgentParts {
   readonly authentication: AgentAuthentication;
   readonly syncs: Syncs;
   readonly reports: Reports;
+  readonly looks: LookBook;
   readonly releases: ReleaseCache;
   readonly budgets: Budgets;
 }
 
 /** `/agent/v1`: every route but `keys`, `join` and `return` speaks for the cluster of the request token and no other. */
 export function addAgentRoutes(http: Pick<Http, 'route' | 'authenticate' | 'metrics'>, parts: AgentParts): void {
-  const { context, authentication, syncs, reports, releases, budgets } = parts;
+  const { context, authentication, syncs, reports, looks, releases, budgets } = parts;
   const { clock, keys, store } = context;
   const streams = new Streams();
   const objectCount = http.metrics.counter('fairlead_agent_objects_total', 'Objects sent to agents.');
@@ -120,6 +122,14 @@ export function addAgentRoutes(http: Pick<Http, 'route' | 'authenticate' | 'metr
     { method: 'POST', path: '/agent/v1/reports', maxBodyBytes: MAX_REPORT_BYTES },
     async (request, cluster, signedAtMs) =>
       answer(await reports.take(cluster, validate.report.parse(await request.body()), signedAtMs)),
+  );
+  agentRoute(
+    'looks',
+    { method: 'POST', path: '/agent/v1/looks', maxBodyBytes: lookLimits.maxAnswerBytes },
+    async (request, cluster) => {
+      looks.take(cluster, validate.look.parse(await request.body()));
+      return answer({});
+    },
   );
 }
 

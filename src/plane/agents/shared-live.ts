@@ -2,6 +2,7 @@ import { messageOf, type Log, type Service } from '#base';
 import type { Post, Replicas } from '#plane/store';
 import type { LiveBook } from './live-book.ts';
 import type { SharedContact } from './contact-book.ts';
+import type { LookBook } from './look-book.ts';
 import type { SharedLane, SharedReport } from './report-book.ts';
 
 /** A lane as other replicas read it; its reports are posts of their own, so that a change sends one. */
@@ -13,7 +14,8 @@ interface SignedPost {
 }
 
 /**
- * Makes what one replica hears of its agents known to all: contact, the state lane and when releases were signed. An agent
+ * Makes what one replica hears of its agents known to all: contact, the state lane, when releases were signed, and what people
+ * ask to see (the book of looks posts for itself; what others post comes through here). An agent
  * may come to another replica with each request, and the replica that decides is seldom the one that was told.
  *
  * A report is answered only after it was written (`settled`), so that the death of the replica that took it loses nothing.
@@ -22,14 +24,16 @@ export class SharedLive implements Service {
   readonly id = 'shared-live';
   readonly #replicas: Replicas;
   readonly #live: LiveBook;
+  readonly #looks: Pick<LookBook, 'adopt'>;
   readonly #log: Log;
   /** Reports by cluster, handed over but not yet part of a lane. */
   readonly #reports = new Map<string, Map<string, SharedReport | undefined>>();
   readonly #lanes = new Map<string, LanePost>();
 
-  constructor(replicas: Replicas, live: LiveBook, log: Log) {
+  constructor(replicas: Replicas, live: LiveBook, looks: Pick<LookBook, 'adopt'>, log: Log) {
     this.#replicas = replicas;
     this.#live = live;
+    this.#looks = looks;
     this.#log = log;
   }
 
@@ -79,6 +83,10 @@ export class SharedLive implements Service {
       switch (topic) {
         case 'contact':
           if (value !== undefined) this.#live.adoptContact(key, JSON.parse(value) as SharedContact);
+          return;
+        case 'look':
+        case 'looked':
+          this.#looks.adopt({ topic, key, value });
           return;
         case 'lane':
           if (value === undefined) this.#lanes.delete(key);

@@ -1,11 +1,13 @@
 import {
   Cluster,
   DesiredStateRow,
+  LOOK_CAPABILITY,
   payloadTypes,
   seal,
   type DesiredPosition,
   type Envelope,
   type Head,
+  type LookOrder,
   type SyncRequest,
   type SyncResponse,
 } from '#api';
@@ -18,6 +20,7 @@ import { clusterKey, revisionOf, type ReleaseCache } from './compose-inputs.ts';
 import type { AgentsContext } from './context.ts';
 import { checkCapability, detached } from './enrolment.ts';
 import type { LiveBook } from './live-book.ts';
+import type { LookBook } from './look-book.ts';
 import { standingOf } from './positions.ts';
 import { recover } from './recover.ts';
 
@@ -31,13 +34,15 @@ export class Syncs {
   readonly #directory: AgentDirectory;
   readonly #live: LiveBook;
   readonly #releases: ReleaseCache;
+  readonly #looks: LookBook;
   readonly #asked = new Map<string, { boot: string; atMs: number }>();
 
-  constructor(context: AgentsContext, directory: AgentDirectory, live: LiveBook, releases: ReleaseCache) {
+  constructor(context: AgentsContext, directory: AgentDirectory, live: LiveBook, releases: ReleaseCache, looks: LookBook) {
     this.#context = context;
     this.#directory = directory;
     this.#live = live;
     this.#releases = releases;
+    this.#looks = looks;
   }
 
   /** Errors: FL_AGENT_CAPABILITY, FL_AGENT_DETACHED, FL_AGENT_UNKNOWN, and those of `recover` for a proof that is none. */
@@ -95,6 +100,7 @@ export class Syncs {
     const extras: SyncResponse = {
       ...(keys.keySet.version > request.keySetVersion ? { keySet: keys.keySetEnvelope } : {}),
       ...(this.#live.reports.needsResync(cluster, request.boot) ? { resync: true } : {}),
+      ...this.#order(cluster, request),
     };
     let { position } = entry;
     if (isNewer) {
@@ -104,10 +110,20 @@ export class Syncs {
       if (standing === 'foreign' || (standing === 'unsure' && request.proof === undefined)) return { ...extras, need: 'held' };
       if (standing !== 'current' && row !== undefined) return { ...extras, desired: row.spec.envelope };
     }
-    const isUrgent = extras.keySet !== undefined || (extras.resync === true && this.#mayAsk(cluster, request.boot));
+    const isAsked = extras.keySet !== undefined || extras.looks !== undefined;
+    const isUrgent = isAsked || (extras.resync === true && this.#mayAsk(cluster, request.boot));
     if (!isOver && !isUrgent) return undefined;
     if (position === undefined) return { ...extras, retryAfterMs: NOTHING_YET_MS };
     return { ...extras, head: this.#head(cluster, position, request.nonce) };
+  }
+
+  /** What the agent is asked to show, signed for exactly this request. An answer with it is given at once. */
+  #order(cluster: string, { capability, nonce }: SyncRequest): Pick<SyncResponse, 'looks'> {
+    const looks = capability < LOOK_CAPABILITY ? [] : this.#looks.toHand(cluster);
+    if (looks.length === 0) return {};
+    const { keys } = this.#context;
+    const order: LookOrder = { planeId: keys.planeId, cluster, nonce, looks: [...looks] };
+    return { looks: seal(payloadTypes.looks, Buffer.from(JSON.stringify(order)), [keys.signer]) };
   }
 
   #head(cluster: string, position: DesiredPosition, nonce: string): Envelope {

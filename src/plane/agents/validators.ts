@@ -1,7 +1,7 @@
 import { Compile } from 'typebox/compile';
 import type { Static, TSchema } from 'typebox';
 import { FairleadError } from '#base';
-import { DesiredState, JoinRequest, ObjectsRequest, Receipt, ReportRequest, ReturnRequest, SyncRequest } from '#api';
+import { DesiredState, JoinRequest, LookAnswer, ObjectsRequest, Receipt, ReportRequest, ReturnRequest, SyncRequest } from '#api';
 
 interface Validated<S extends TSchema> {
   /** The value of a JSON text, checked. Errors: FL_AGENT_REQUEST, naming the first field that is wrong. */
@@ -38,6 +38,7 @@ export const validate = {
   sync: validated(SyncRequest, 'sync request'),
   objects: validated(ObjectsRequest, 'objects request'),
   report: validated(ReportRequest, 'report'),
+  look: validated(LookAnswer, 'answer to a look'),
   receipt: validated(Receipt, 'receipt'),
   desired: validated(DesiredState, 'desired state'),
 } as const;

@@ -10,7 +10,8 @@ export interface SurfaceLimits {
 
 const DEFAULTS: Readonly<Record<Surface, SurfaceLimits>> = {
   kubernetes: { inFlight: 400, longRunning: 5000 },
-  views: { inFlight: 200, longRunning: 0 },
+  // People who wait for an agent to show an object.
+  views: { inFlight: 200, longRunning: 500 },
   live: { inFlight: 0, longRunning: 5000 },
   // What a thousand agents ask at once is answered in parts, so that people are answered in between.
   agent: { inFlight: 500, longRunning: 20_000 },

@@ -23,6 +23,7 @@ import {
   type ObjectRow,
   type ObjectView,
   type WireReason,
+  type YamlLine,
 } from '#api';
 import type { Store } from '#plane/store';
 import { activityView } from './activity-view.ts';
@@ -62,6 +63,8 @@ export interface ExplainedReason {
 /** How objects are written and compared; from the kube room. Bytes are canonical JSON. */
 export interface Manifests {
   toYaml(bytes: Uint8Array): string;
+  /** YAML line by line; which fields are Git's, and which count as drift, by JSON pointers. */
+  marked(bytes: Uint8Array, git: readonly string[], drift: readonly string[]): readonly YamlLine[];
   changes(before: Uint8Array | undefined, after: Uint8Array | undefined): readonly FieldChange[];
 }
 
@@ -371,7 +374,7 @@ export async function objectView(
             fields:
               former === undefined || isHidden ? [] : from.manifests.changes(bodies.get(former.digest), bodies.get(entry.digest)),
           },
-    live: { differs: differs.fields, manager: differs.manager, sentence: liveSentence(states.otherwise, problem, entry) },
+    live: { differs: differs.fields, manager: differs.manager, sentence: liveSentence(states.otherwise, problem) },
   };
 }
 
@@ -379,24 +382,18 @@ function isEqual(a: BundleEntry, b: BundleEntry): boolean {
   return a.digest === b.digest || (a.sealed !== undefined && a.sealed === b.sealed);
 }
 
-/** What is known of the live object. Agents send names of fields, never content: it stays in the cluster. */
-function liveSentence(
-  otherwise: ObjectRow['state'],
-  problem: DeliveryReport['problems'][number] | undefined,
-  entry: BundleEntry,
-): string {
-  const hidden = entry.sealed === undefined ? '' : ', and what it holds is sealed to the cluster';
-  const elsewhere = `the live manifest stays in the cluster${hidden}; agents report which fields differ, not their content`;
-  if (problem === undefined)
-    return otherwise === 'ready'
-      ? `every field that Git says is so in the cluster; ${elsewhere}`
-      : `the agent has not reported on this object for the wanted release; ${elsewhere}`;
-  switch (problem.state) {
+/** What the last report says of the live object; its content is asked for by a look. */
+function liveSentence(otherwise: ObjectRow['state'], problem: DeliveryReport['problems'][number] | undefined): string {
+  switch (problem?.state) {
+    case undefined:
+      return otherwise === 'ready'
+        ? 'every field that Git says is so in the cluster'
+        : 'the agent has not reported on this object for the wanted release';
     case 'drifted':
-      return `it is not what Git says in the cluster; ${elsewhere}`;
+      return 'it is not what Git says in the cluster';
     case 'failed':
-      return `the cluster refused it, so that what is live is older or nothing; ${elsewhere}`;
+      return 'the cluster refused it, so that what is live is older or nothing';
     default:
-      return `it was applied as wanted; ${elsewhere}`;
+      return 'it was applied as wanted';
   }
 }

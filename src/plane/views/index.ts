@@ -9,6 +9,7 @@ export * from './fleet-index.ts';
 export * from './fleet-view.ts';
 export * from './list-views.ts';
 export * from './live.ts';
+export { type LookAt } from './live-object-view.ts';
 export * from './matrix-view.ts';
 export { viewsRoutes, type ViewsOptions } from './routes.ts';
 export * from './state.ts';

@@ -1,14 +1,33 @@
 import { FairleadError } from '#base';
-import { Application, Cluster, Delivery, deliveryStates, Release, type DiffView, type Kind, type Requirement } from '#api';
-import { jsonResponse, type Attributes, type HttpRequest, type HttpResponse, type RequestHead, type Route } from '#plane/http';
+import {
+  Application,
+  Cluster,
+  Delivery,
+  deliveryStates,
+  Release,
+  type DiffView,
+  type Kind,
+  type ObjectIdentity,
+  type Requirement,
+} from '#api';
+import {
+  actorOf,
+  jsonResponse,
+  type Attributes,
+  type HttpRequest,
+  type HttpResponse,
+  type RequestHead,
+  type Route,
+} from '#plane/http';
 import { activityView } from './activity-view.ts';
 import { changesView, commitView, ReleaseHeadCache } from './change-views.ts';
-import { applicationView, clusterView, deliveryView, objectView, type DetailSources } from './detail-views.ts';
+import { applicationView, clusterView, deliveryView, objectView } from './detail-views.ts';
 import { fleetView } from './fleet-view.ts';
 import { applicationsView, clustersView, deliveriesView, isState, searchView, type PageQuery } from './list-views.ts';
+import { liveObjectView, type LiveSources } from './live-object-view.ts';
 import { matrixView } from './matrix-view.ts';
 
-export interface ViewsOptions extends DetailSources {
+export interface ViewsOptions extends LiveSources {
   /** kubectl's selector grammar; throws for what is none. */
   readonly parseSelector: (text: string) => readonly Requirement[];
   readonly isFrozen: () => boolean;
@@ -67,16 +86,19 @@ export function viewsRoutes(options: ViewsOptions): readonly Route[] {
       deliveryView(options, part(params, 'project'), part(params, 'application'), part(params, 'cluster')),
     ),
     view('deliveries/:project/:application/:cluster/object', reads(Delivery, 'get'), ({ params, query }) =>
-      objectView(
-        options,
-        { project: part(params, 'project'), application: part(params, 'application'), cluster: part(params, 'cluster') },
-        {
-          group: query.get('group') ?? '',
-          kind: query.get('kind') ?? '',
-          namespace: query.get('namespace') ?? '',
-          name: query.get('name') ?? '',
-        },
-      ),
+      objectView(options, deliveryIn(params), objectIn(query)),
+    ),
+    // What the cluster holds is more than what the plane does: a right of its own, for whoever narrows rights down one day.
+    view(
+      'deliveries/:project/:application/:cluster/object/live',
+      (head) => ({ ...reads(Delivery, 'get')(head), subresource: 'live' }),
+      (request) =>
+        request.held(() =>
+          liveObjectView(options, deliveryIn(request.params), objectIn(request.query), {
+            by: actorOf(request.principal),
+            signal: request.signal,
+          }),
+        ),
     ),
     view(
       'activity',
@@ -176,6 +198,19 @@ function reads(kind: Kind, verb: 'get' | 'list'): (head: RequestHead) => Attribu
       ...(isNamed ? { name: kind.scope === 'Namespaced' ? (second ?? '') : first } : {}),
     };
   };
+}
+
+function deliveryIn(params: HttpRequest['params']): {
+  readonly project: string;
+  readonly application: string;
+  readonly cluster: string;
+} {
+  return { project: part(params, 'project'), application: part(params, 'application'), cluster: part(params, 'cluster') };
+}
+
+function objectIn(query: URLSearchParams): Pick<ObjectIdentity, 'group' | 'kind' | 'namespace' | 'name'> {
+  const text = (name: string): string => query.get(name) ?? '';
+  return { group: text('group'), kind: text('kind'), namespace: text('namespace'), name: text('name') };
 }
 
 function part(params: HttpRequest['params'], name: string): string {

@@ -100,6 +100,24 @@ test('the chart grants and runs exactly what the code does, for every profile', 
   }
 });
 
+test('looking at live objects is turned off by the option that the agent reads', { skip }, async () => {
+  for (const [more, wanted] of [
+    [{}, undefined],
+    [{ liveObjects: true }, undefined],
+    [{ liveObjects: false }, '--live-objects=off'],
+  ] as const) {
+    const values = valuesOf({ kind: 'admin' }, more);
+    const chart = await renderChart({ chart: 'fairlead-agent', namespace: 'fairlead-system', values });
+    const text = JSON.stringify(
+      must(
+        chart.find((one) => one.kind === 'Deployment'),
+        'there is a Deployment',
+      ),
+    );
+    assert.equal(/--live-objects=\w+/.exec(text)?.[0], wanted);
+  }
+});
+
 test('nothing is granted that was not chosen, and the words say what to choose', { skip }, async () => {
   const refusal = async (values: Readonly<Record<string, unknown>>): Promise<string> => {
     try {

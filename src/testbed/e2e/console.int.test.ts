@@ -250,9 +250,11 @@ test(
     await page.locator('summary').filter({ hasText: '10 as wanted' }).click();
     await page.getByRole('link', { name: 'settings' }).click();
     await page.locator('pre.manifest').getByText('greeting: bonjour').waitFor();
-    await page.getByText('agents report which fields differ, not their content').waitFor();
+    await page.getByRole('region', { name: 'Manifest in the cluster' }).getByText('greeting: bonjour').waitFor();
+    await page.getByText('Every field that Git says is so in dev.').waitFor();
     await page.goto(`${fleet.consoleUrl}/d/default/web/dev/objects/Secret.v1/${fleet.ns('web')}/keys`);
     await page.getByText('sealed to the cluster: the plane cannot show it').waitFor();
+    await page.getByRole('region', { name: 'Manifest in the cluster' }).getByText("password: '[redacted]'").waitFor();
     assert.equal((await page.content()).includes('canary-in-the-console'), false);
     await close();
   },

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { Delivery, Release } from '#api';
-import { waitFor, type Sensitive } from '#base';
+import { Delivery, Release, type LiveObjectView } from '#api';
+import { silentLog, waitFor, type Sensitive } from '#base';
+import { createKubeClient, loadKubeconfig } from '#kube';
 import { testbedMissing } from '#testbed';
 import { openPostgresStore } from '../../plane/store/postgres/postgres-store.ts';
 import { POSTGRES_MISSING, postgresPrograms } from '../../plane/store/testing/postgres-server.ts';
@@ -85,6 +86,48 @@ test('two processes on one database deliver as one plane, whichever an agent com
   assert.equal(balancer.taken.size, 2, 'agents came to both');
   assert.equal(Math.min(tokenOf(first.log, 'render'), tokenOf(fleet.plane.log, 'render')), 0, 'one of them renders');
 });
+
+test(
+  'a person at either of them sees a live object, whichever the agent polls and answers; nothing of it stays in the database',
+  { skip, timeout: 120_000 },
+  async () => {
+    const access = await loadKubeconfig(fleet.kubeconfig);
+    const ports = [first.port, Number(new URL(fleet.planeUrl).port)];
+    const clients = ports.map((port) =>
+      createKubeClient({
+        access: { ...access, server: `https://127.0.0.1:${port}` },
+        userAgent: 'test/0',
+        log: silentLog,
+        maxSockets: 2,
+      }),
+    );
+    const query = { group: '', kind: 'ConfigMap', namespace: fleet.ns('web'), name: 'one' };
+    const times: number[] = [];
+    for (let round = 0; round < 6; round += 1) {
+      for (const [n, client] of clients.entries()) {
+        const cluster = clusters[(round + n) % 2] ?? 'eu';
+        const startedAt = performance.now();
+        const path = `/views/v1/deliveries/default/web/${cluster}/object/live`;
+        const { body } = await client.request({ method: 'GET', path, query });
+        times.push(performance.now() - startedAt);
+        const view = JSON.parse(body.toString('utf8')) as LiveObjectView;
+        assert.equal(view.state, 'same', view.sentence);
+        assert.ok(view.live?.some((line) => line.text === `  'n': '${version}'` || line.text === `  n: '${version}'`));
+        // What the other process saw half a second ago would be given again.
+        await waitFor('another look to be due', () => performance.now() - startedAt > 700, { timeoutMs: 5_000 });
+      }
+    }
+    for (const client of clients) client.close();
+    process.stdout.write(`# looks with two processes took ${times.map((ms) => Math.round(ms)).join(', ')} ms\n`);
+    await waitFor(
+      'the posts of looks to be taken away',
+      () =>
+        replicated.server.sql(url, "SELECT count(*) FROM posts WHERE topic IN ('look', 'looked') AND value IS NOT NULL") === '0',
+      { timeoutMs: 60_000, intervalMs: 500 },
+    );
+    assert.notEqual(replicated.server.sql(url, "SELECT count(*) FROM posts WHERE topic = 'looked'"), '0', 'there were some');
+  },
+);
 
 test(
   'the process that leads is killed in the middle of a commit: the other goes on, nothing is lost or doubled',
