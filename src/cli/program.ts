@@ -90,6 +90,11 @@ export function buildProgram(io: Io, answer: (code: number) => void): Command {
     )
     .option('--deny-egress <cidr...>', 'addresses that sources may not be read from, such as 10.0.0.0/8')
     .option('--revoke', 'with rotate-key: believe nothing any more that former keys signed, because somebody else may have them')
+    .option(
+      '--egress-proxy <url>',
+      'read sources by this HTTP proxy: http://host:port; with a password better in FAIRLEAD_EGRESS_PROXY',
+    )
+    .option('--egress-direct <host...>', 'hosts that sources are read from without the proxy, such as .corp.example.com')
     .addOption(new Option('--log-level <level>', 'what to log').choices(['debug', 'info', 'warn', 'error']).default('info'))
     .action(async (action: string | undefined, options: Record<string, unknown>) => {
       const { planeCommand } = await import('./commands/plane.ts');

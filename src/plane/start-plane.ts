@@ -28,14 +28,7 @@ import {
   type Doorbell,
 } from '#api';
 import { createEngine, type Controller } from '#plane/engine';
-import {
-  createFetcher,
-  createGuardedConnect,
-  EgressPolicy,
-  openContentCache,
-  startEgressProxy,
-  type EgressOptions,
-} from '#plane/fetch';
+import { createFetcher, createEgress, EgressPolicy, openContentCache, startEgressProxy, type EgressOptions } from '#plane/fetch';
 import { createHttp, type Http } from '#plane/http';
 import { createKubeApi, parseLabelSelector, VERSION_INFO } from '#plane/kubeapi';
 import { openKeys, type PlaneKeys } from '#plane/keys';
@@ -185,7 +178,7 @@ export async function startPlane(options: PlaneOptions): Promise<Plane> {
     const renderer = await createRenderer({ wasmPath, log, clock });
     stack.defer(() => renderer.stop());
     const egressPolicy = new EgressPolicy(options.egress);
-    const connect = createGuardedConnect(egressPolicy);
+    const connect = createEgress(options.egress, egressPolicy);
     const egress = await startEgressProxy(connect, log);
     stack.defer(() => egress.stop());
     const sources = await createSources({

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { systemClock } from '#base';
-import { ConnectProxy } from '../testing/connect-proxy.ts';
+import { ConnectProxy } from '../../testbed/connect-proxy.ts';
 import { TestPlane } from '../testing/plane.ts';
 import { createPlaneClient, type PlaneClient } from './plane-client.ts';
 

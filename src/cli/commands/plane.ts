@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { FairleadError, jsonLog, type LogLevel } from '#base';
+import { FairleadError, jsonLog, Sensitive, type LogLevel } from '#base';
 import { buildConsole } from '#console';
 import { adoptPlane, planeRoles, rotatePlaneKey, startPlane, type PlaneRole } from '#plane';
 import { databaseOptions, databaseName } from '../database.ts';
@@ -56,6 +56,8 @@ export async function planeCommand(
     egress: {
       allow: (options['allowEgress'] as string[] | undefined) ?? [],
       deny: (options['denyEgress'] as string[] | undefined) ?? [],
+      direct: (options['egressDirect'] as string[] | undefined) ?? [],
+      ...egressProxy(io, options['egressProxy'] as string | undefined),
     },
     log: jsonLog({ level: options['logLevel'] as LogLevel, write: io.err }),
     report,
@@ -75,6 +77,14 @@ export async function planeCommand(
   });
   io.err('fairlead: stopping\n');
   return 0;
+}
+
+/** Taken out of the environment, and out of what `ps` shows, as soon as it was read: it may hold a password. */
+function egressProxy({ env }: Io, given: string | undefined): { readonly proxy?: Sensitive<string> } {
+  const url = given ?? env['FAIRLEAD_EGRESS_PROXY'];
+  delete process.env['FAIRLEAD_EGRESS_PROXY'];
+  if (given !== undefined) process.title = 'fairlead';
+  return url === undefined || url === '' ? {} : { proxy: new Sensitive(url) };
 }
 
 function rolesOf(text: string): readonly PlaneRole[] {

@@ -1,5 +1,5 @@
 import { networkInterfaces } from 'node:os';
-import { FairleadError } from '#base';
+import { FairleadError, type Sensitive } from '#base';
 import {
   classify,
   formatAddress,
@@ -15,10 +15,14 @@ export interface EgressOptions {
   readonly allow?: readonly string[];
   /** Ranges it never connects to, such as `10.0.0.0/8`; stronger than `allow`. */
   readonly deny?: readonly string[];
+  /** HTTP proxy by which sources are read, `http://[user:password@]host:port`. Absent: the plane connects itself. */
+  readonly proxy?: Sensitive<string>;
+  /** Hosts that are reached without the proxy. */
+  readonly direct?: readonly string[];
 }
 
 /**
- * Where the plane may connect to on behalf of a project (docs/adr/0012-egress.md). Public and private addresses: yes, unless
+ * Where the plane may connect to on behalf of a project (docs/adr/0010-egress.md). Public and private addresses: yes, unless
  * denied. Loopback, link-local, multicast, reserved: only where allowed. Cloud metadata and the plane's own listeners: never.
  */
 export class EgressPolicy {

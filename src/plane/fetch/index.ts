@@ -10,6 +10,7 @@
  */
 export { EgressPolicy, type EgressOptions } from './egress-policy.ts';
 export { createGuardedConnect, type ConnectTarget, type GuardedConnect, type Resolve } from './guarded-connect.ts';
+export { createEgress } from './upstream-connect.ts';
 export { startEgressProxy, type EgressGrant, type EgressProxy, type GrantOptions } from './egress-proxy.ts';
 export { createFetcher, type Fetcher, type FetcherOptions, type FetchRequest, type FetchResponse } from './fetcher.ts';
 export { openContentCache, type ContentCache } from './content-cache.ts';

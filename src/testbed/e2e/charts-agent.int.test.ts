@@ -18,7 +18,7 @@ import {
   type Manifest,
   type Pod,
 } from './charts.ts';
-import { ConnectProxy } from '../../agent/testing/connect-proxy.ts';
+import { ConnectProxy } from '../connect-proxy.ts';
 import { configMapYaml, Fleet } from './fleet.ts';
 import { sandboxMissing, startSandbox, type Sandbox } from './pod-sandbox.ts';
 
@@ -28,12 +28,15 @@ const TOKEN = 'fl1.someid.0123456789abcdef0123.0123456789abcdef0123456789abcdef'
 let fleet: Fleet;
 let cluster: ClusterHandle;
 let dir: string;
+/** By which the plane reads Git. */
+let egress: ConnectProxy;
 
 before(async () => {
   if (skip !== false) return;
   cluster = await sharedCluster('a');
   dir = await mkdtemp(join(tmpdir(), 'fairlead-charts-'));
-  fleet = await Fleet.start({ clusters: {} });
+  egress = await ConnectProxy.start();
+  fleet = await Fleet.start({ clusters: {}, planeArgs: ['--egress-proxy', egress.url] });
 });
 
 after(async () => {
@@ -48,6 +51,7 @@ after(async () => {
   for (const { metadata } of namespaces.items)
     if (metadata.name.startsWith(`${fleet.id}-`)) await cluster.request('DELETE', `/api/v1/namespaces/${metadata.name}`);
   await fleet[Symbol.asyncDispose]();
+  await egress[Symbol.asyncDispose]();
   await rm(dir, { recursive: true, force: true });
 });
 

@@ -10,6 +10,7 @@ export class ConnectProxy implements AsyncDisposable {
   readonly #server = createServer((_request, response) => response.writeHead(405).end());
   readonly #sockets = new Set<Socket>();
   readonly #password: string | undefined;
+  #port = 0;
 
   private constructor(password: string | undefined) {
     this.#password = password;
@@ -38,14 +39,14 @@ export class ConnectProxy implements AsyncDisposable {
   static async start(password?: string): Promise<ConnectProxy> {
     const proxy = new ConnectProxy(password);
     await new Promise<void>((resolve) => proxy.#server.listen(0, '127.0.0.1', resolve));
+    // A listening TCP server has a port.
+    proxy.#port = (proxy.#server.address() as AddressInfo).port;
     return proxy;
   }
 
   /** With the password, if there is one. */
   get url(): string {
-    // A listening TCP server has a port.
-    const { port } = this.#server.address() as AddressInfo;
-    return `http://${this.#password === undefined ? '' : `agent:${this.#password}@`}127.0.0.1:${port}`;
+    return `http://${this.#password === undefined ? '' : `agent:${encodeURIComponent(this.#password)}@`}127.0.0.1:${this.#port}`;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
