@@ -9,7 +9,7 @@ export interface AgentProcess {
   kill(signal?: NodeJS.Signals): Promise<void>;
 }
 
-/** The shipped bundle in a process of its own, with its state in a directory unless `more` says otherwise. */
+/** The shipped bundle in a process of its own, with its state in a directory unless `more` names a Secret. */
 export async function startProcess(lab: Lab, token: string, more: readonly string[] = []): Promise<AgentProcess> {
   const file = await buildAgent();
   const args = [
@@ -22,7 +22,8 @@ export async function startProcess(lab: Lab, token: string, more: readonly strin
     '--namespace',
     lab.agentNamespace,
   ];
-  const child = spawn(process.execPath, [file, ...args, '--state-dir', join(lab.stateDir, 'process'), ...more], {
+  if (!more.includes('--state-secret')) args.push('--state-dir', join(lab.stateDir, 'process'));
+  const child = spawn(process.execPath, [file, ...args, ...more], {
     stdio: ['ignore', 'ignore', 'pipe'],
     env: {},
   });
