@@ -86,6 +86,9 @@ export function retryAfterMs(kind: keyof typeof backoffs, attempts: number, rand
   return Math.round(retryDelay(attempts, askedMs, backoffs[kind], () => random));
 }
 
+/** Nobody but another signal ends it. */
+export const FOREVER = Number.POSITIVE_INFINITY;
+
 /** Stands as a whole: nothing goes on until `retryAt` (Infinity: until something else changes). */
 export function block(
   app: AppState,

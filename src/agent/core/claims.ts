@@ -8,12 +8,17 @@ import type { AgentState, AppState, ObjectKey } from './model.ts';
 export function rivalFor(state: AgentState, app: AppState, key: ObjectKey): AppState | undefined {
   for (const other of state.apps.values()) {
     if (other.key === app.key || other.record?.inventory.has(key) !== true) continue;
-    // An apply of before is being cancelled: its last request may still come after ours.
-    if (other.isStale && other.busy === 'apply') return other;
+    // An apply of before is being cancelled, or a correction of what stands is on its way: its last request may come after ours.
+    if (other.busy === 'apply' && (other.isStale || other.standing !== undefined)) return other;
     if (other.wanted === undefined) continue;
     if (other.plan?.bundle !== other.wanted.bundle || other.plan.keys.has(key)) return other;
   }
   return undefined;
+}
+
+/** Whether what stands of an application is still its own to keep: nobody else holds it, or is about to. */
+export function mayKeep(state: AgentState, app: AppState, key: ObjectKey): boolean {
+  return rivalFor(state, app, key) === undefined && !isListedElsewhere(state, app, key);
 }
 
 /** Whether another application lists the object, so that removing it here is a transfer and no deletion. */

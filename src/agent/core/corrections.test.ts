@@ -27,22 +27,32 @@ function steady(mode: 'Correct' | 'Alert' = 'Correct'): AgentState {
     inventory: new Map([[KEY, { version: 'v1' }]]),
     applied: { release: 'web.1', number: 1, bundle: 'sha256:b', at: '' },
   };
+  const wanted = {
+    project: 'default',
+    name: 'web',
+    uid: 'u',
+    release: 'web.1',
+    number: 1,
+    commit: '',
+    bundle: 'sha256:b',
+    settings: { drift: { mode } },
+    limits: { namespaces: ['*'], clusterKinds: [], deniedKinds: [], maxDeletions: 10, maxDeletionPercent: 20 },
+  };
   const app = {
     ...newApp('p', 'default', 'web', record),
     step: { at: 'steady' as const },
     isStale: false,
-    wanted: {
-      project: 'default',
-      name: 'web',
-      uid: 'u',
-      release: 'web.1',
-      number: 1,
-      commit: '',
+    wanted,
+    plan: {
       bundle: 'sha256:b',
-      settings: { drift: { mode } },
-      limits: { namespaces: ['*'], clusterKinds: [], deniedKinds: [], maxDeletions: 10, maxDeletionPercent: 20 },
+      wanted,
+      keys: new Set([KEY]),
+      batches: [],
+      hooks: [],
+      isTakeover: false,
+      unresolved: [],
+      refused: [],
     },
-    plan: { bundle: 'sha256:b', keys: new Set([KEY]), batches: [], hooks: [], isTakeover: false, unresolved: [], refused: [] },
     objects: new Map([[KEY, { object, status: 'applied' as const, health: 'healthy' as const, attempts: 0 }]]),
   };
   return { ...state, apps: new Map([[app.key, app]]) };

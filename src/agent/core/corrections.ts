@@ -1,7 +1,8 @@
 import type { Reason } from '#api';
 import { rfc3339 } from '#base';
-import { describeKey, why, type Context, type Happening } from './app.ts';
-import type { AppState, Drift, ObjectState } from './model.ts';
+import { describeKey, start, why, type Context, type Happening, type Transition } from './app.ts';
+import { mayKeep } from './claims.ts';
+import type { AgentState, AppState, Drift, ObjectKey, ObjectState } from './model.ts';
 
 /** More corrections of one field than this within a minute are a fight. */
 export const FIGHT_OVER = 5;
@@ -10,27 +11,50 @@ const FIGHT_BASE_MS = 60_000;
 const FIGHT_MAX_MS = 600_000;
 const MAX_FIELDS = 20;
 
-export function driftMode(app: AppState): 'Correct' | 'Alert' {
-  return app.wanted?.settings.drift?.mode ?? 'Correct';
+/** Somebody who asks for `Alert` gets it at once, also for what stands until the release that says so is applied. */
+export function driftMode({ wanted, standing }: AppState): 'Correct' | 'Alert' {
+  return [wanted, standing?.wanted].some((one) => one?.settings.drift?.mode === 'Alert') ? 'Alert' : 'Correct';
+}
+
+/** The objects that are kept as they are: of what stands, where a release has not begun to take its place. */
+export function keptObjects({ objects, standing }: AppState): ReadonlyMap<ObjectKey, ObjectState> {
+  if (standing === undefined) return objects;
+  return standing.isWatched ? standing.objects : NOTHING;
+}
+
+const NOTHING: ReadonlyMap<ObjectKey, ObjectState> = new Map();
+
+export function withKeptObjects(app: AppState, objects: ReadonlyMap<ObjectKey, ObjectState>): AppState {
+  return app.standing === undefined ? { ...app, objects } : { ...app, standing: { ...app.standing, objects } };
 }
 
 /** What is to be put back now. */
-export function dueCorrections(app: AppState, at: number): ObjectState[] {
+function dueCorrections(app: AppState, { state, at }: Context): ObjectState[] {
   if (driftMode(app) !== 'Correct') return [];
-  return [...app.objects.values()].filter(
-    (one) => one.drift !== undefined && one.status === 'applied' && (one.fight === undefined || one.fight.until <= at),
-  );
+  return [...keptObjects(app).values()].filter((one) => {
+    const dueAt = correctionAt(state, app, one);
+    return dueAt !== undefined && dueAt <= at;
+  });
 }
 
 /** When the next correction that is being put off is due, ms. */
-export function nextCorrectionAt(app: AppState): number | undefined {
+export function nextCorrectionAt(state: AgentState, app: AppState): number | undefined {
   if (driftMode(app) !== 'Correct') return undefined;
   let next: number | undefined;
-  for (const one of app.objects.values()) {
-    if (one.drift === undefined || one.status !== 'applied' || one.fight === undefined) continue;
-    if (next === undefined || one.fight.until < next) next = one.fight.until;
+  for (const one of keptObjects(app).values()) {
+    const dueAt = correctionAt(state, app, one);
+    if (dueAt !== undefined && dueAt > 0 && (next === undefined || dueAt < next)) next = dueAt;
   }
   return next;
+}
+
+/** When the object is to be put back, ms (0: at once); undefined: there is nothing to put back, or another run does it. */
+function correctionAt(state: AgentState, app: AppState, one: ObjectState): number | undefined {
+  if (app.standing === undefined)
+    return one.status === 'applied' && one.drift !== undefined ? (one.fight?.until ?? 0) : undefined;
+  // At rest a correction that failed makes the whole release be applied again.
+  const dueAt = one.status === 'failed' ? (one.retryAt ?? 0) : one.drift === undefined ? undefined : (one.fight?.until ?? 0);
+  return dueAt === undefined || !mayKeep(state, app, one.object.key) ? undefined : dueAt;
 }
 
 function fieldsOf(drift: Drift): readonly string[] {
@@ -90,4 +114,22 @@ export function corrected(
     next: { ...rest, corrections, fight: { until: context.at + waitMs, rounds } },
     events: rounds === 0 ? [event, { type: 'Warning', reason: words, object: one.object.id }] : [event],
   };
+}
+
+/** Repairs what drifted, if there is something to repair now. */
+export function correct(app: AppState, context: Context): Transition {
+  const { wanted, record, standing } = app;
+  if (wanted === undefined || record === undefined) return { app };
+  const due = dueCorrections(app, context);
+  if (due.length === 0) return { app };
+  const objects = new Map(keptObjects(app));
+  for (const one of due) if (one.drift !== undefined) objects.set(one.object.key, { ...one, correcting: one.drift });
+  return start(withKeptObjects(app, objects), {
+    type: 'apply',
+    app: app.key,
+    wanted: standing?.wanted ?? wanted,
+    objects: due.map((one) => one.object),
+    inventory: record.inventory,
+    isCorrection: true,
+  });
 }

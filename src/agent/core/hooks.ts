@@ -140,7 +140,8 @@ function occasionOf(app: AppState): Occasion | undefined {
   const { wanted, retire, record, plan } = app;
   if (wanted !== undefined) {
     // Applied in full: whatever happens to its objects now is drift.
-    if (plan === undefined || record?.applied?.bundle === wanted.bundle) return undefined;
+    const isWhole = record?.applied?.bundle === wanted.bundle && record.applying === undefined;
+    if (plan === undefined || isWhole) return undefined;
     return {
       hooks: plan.hooks,
       action: record?.applied === undefined && !plan.isTakeover ? 'install' : 'upgrade',

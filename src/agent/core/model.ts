@@ -1,5 +1,6 @@
 import type {
   AgentEvent,
+  DeliverySettings,
   DesiredApplication,
   DesiredPosition,
   DesiredState,
@@ -71,6 +72,8 @@ export interface AppRecord {
   readonly inventory: Inventory;
   /** The (release, bundle) held completely, and when that became so (RFC 3339). */
   readonly applied?: AppliedRecord;
+  /** The bundle of which something may have been applied since: `applied` is not whole any more. */
+  readonly applying?: string;
   /** Of the content that is on its way. */
   readonly hooks?: HookRun;
   /** Of the content that is applied: its removal will run them. */
@@ -84,6 +87,8 @@ export interface AppliedRecord {
   readonly number: number;
   readonly bundle: string;
   readonly at: string;
+  /** Under which it was applied; absent in records of earlier versions. */
+  readonly settings?: DeliverySettings;
 }
 
 export type ObjectHealth = 'healthy' | 'progressing' | 'degraded';
@@ -119,11 +124,27 @@ export interface ObjectState {
   readonly fight?: { readonly until: number; readonly rounds: number };
 }
 
+/**
+ * What a release that comes finds in place: the objects that were applied last, and as what they were wanted. Until the
+ * first object of the new one is applied it is these that are kept.
+ */
+export interface Standing {
+  readonly wanted: DesiredApplication;
+  /** Of these nothing is `pending`. */
+  readonly objects: ReadonlyMap<ObjectKey, ObjectState>;
+  /** The watches compare with it. */
+  readonly isWatched: boolean;
+}
+
 /** Where the machine of one application stands. */
 export type Step =
+  /** Looks at what stands, where this process has not applied it itself. */
+  | { readonly at: 'keeping'; readonly isPlanned: boolean }
   | { readonly at: 'fetching' }
   | { readonly at: 'planning' }
   | { readonly at: 'recording' }
+  /** Behind its hooks it takes the place of what stands. */
+  | { readonly at: 'entering'; readonly isWatched: boolean }
   /** Before a step that waits for what came before it, `isWaiting`. */
   | { readonly at: 'applying'; readonly index: number; readonly isWaiting: boolean }
   | { readonly at: 'pruning'; readonly since: number; readonly polls: number; readonly nextAt: number }
@@ -141,7 +162,7 @@ export type Step =
   /** No document names it and none retires it: kept. */
   | { readonly at: 'orphaned' };
 
-export type Resume = 'fetching' | 'planning' | 'pruning' | 'retiring';
+export type Resume = 'keeping' | 'fetching' | 'planning' | 'pruning' | 'retiring';
 
 /** Objects that are applied together; one is done before the next begins. */
 export interface Batch {
@@ -154,6 +175,7 @@ export interface Batch {
 
 export interface Plan {
   readonly bundle: string;
+  readonly wanted: DesiredApplication;
   readonly keys: ReadonlySet<ObjectKey>;
   readonly batches: readonly Batch[];
   /** In the order in which they run. */
@@ -189,6 +211,7 @@ export interface AppState {
   readonly isStale: boolean;
   readonly plan?: Plan;
   readonly objects: ReadonlyMap<ObjectKey, ObjectState>;
+  readonly standing?: Standing;
   readonly counts: Counts;
   /** Failed attempts in a row, of the current step. */
   readonly attempts: number;
@@ -318,6 +341,7 @@ export type Outcome =
       readonly unresolved: Plan['unresolved'];
       readonly refused: Plan['refused'];
     }
+  | { readonly type: 'watching' }
   | { readonly type: 'stored' }
   | { readonly type: 'applied'; readonly results: readonly ObjectOutcome[] }
   | { readonly type: 'removed'; readonly results: readonly RemovalOutcome[] }
@@ -338,7 +362,15 @@ export type Command =
 
 export type AppCommand = { readonly app: AppKey } & (
   | { readonly type: 'fetch'; readonly wanted: DesiredApplication }
-  | { readonly type: 'plan'; readonly wanted: DesiredApplication }
+  /** `isStanding`: it was applied before. Only what is still here counts, and that it is not is no failure. */
+  | { readonly type: 'plan'; readonly wanted: DesiredApplication; readonly isStanding: boolean }
+  /** Compares these from now on, and no others of this application; of what stands, what differs already is told. */
+  | {
+      readonly type: 'watch';
+      readonly wanted: DesiredApplication;
+      readonly objects: readonly PlannedObject[];
+      readonly isStanding: boolean;
+    }
   | {
       readonly type: 'store';
       /** Undefined: forget it. */

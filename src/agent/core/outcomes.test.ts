@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { DesiredApplication } from '#api';
 import { newApp } from './app.ts';
 import type { AppState, Drift, Outcome, PlannedObject } from './model.ts';
 import { takeOutcome } from './outcomes.ts';
@@ -18,6 +19,18 @@ const object: PlannedObject = {
 
 const state = restore({ planeId: 'p', cluster: 'c', boot: 'b', records: [], retired: new Map(), outbox: [], gap: 0 });
 
+const wanted: DesiredApplication = {
+  project: 'default',
+  name: 'web',
+  uid: 'u',
+  release: 'web.1',
+  number: 1,
+  commit: '',
+  bundle: 'sha256:b',
+  settings: {},
+  limits: { namespaces: ['*'], clusterKinds: [], deniedKinds: [], maxDeletions: 10, maxDeletionPercent: 20 },
+};
+
 /** An application in the middle of applying its one object, in a process that found `bundle` applied, with or without it. */
 function applying(bundle: string, isInInventory: boolean): AppState {
   return {
@@ -31,19 +44,10 @@ function applying(bundle: string, isInInventory: boolean): AppState {
     step: { at: 'applying', index: 0, isWaiting: false },
     busy: 'apply',
     isStale: false,
-    wanted: {
-      project: 'default',
-      name: 'web',
-      uid: 'u',
-      release: 'web.1',
-      number: 1,
-      commit: '',
-      bundle: 'sha256:b',
-      settings: {},
-      limits: { namespaces: ['*'], clusterKinds: [], deniedKinds: [], maxDeletions: 10, maxDeletionPercent: 20 },
-    },
+    wanted,
     plan: {
       bundle: 'sha256:b',
+      wanted,
       keys: new Set([object.key]),
       batches: [],
       hooks: [],

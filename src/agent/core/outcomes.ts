@@ -1,9 +1,10 @@
 import { rfc3339, unreachable } from '#base';
 import { block, describeKey, identityOf, moveTo, retryAfterMs, why, type Context, type Happening } from './app.ts';
 import { rivalFor } from './claims.ts';
-import { corrected } from './corrections.ts';
+import { corrected, keptObjects, withKeptObjects } from './corrections.ts';
 import { takeHook } from './hooks.ts';
 import { planBatches } from './plan-batches.ts';
+import { takeStanding, takeWatching } from './standing.ts';
 import type {
   AppState,
   Drift,
@@ -37,7 +38,9 @@ export function takeOutcome(app: AppState, outcome: Outcome, context: Context): 
         moveTo({ ...idle, attempts: 0, times: { ...idle.times, fetchedAt: rfc3339(context.at) } }, { at: 'planning' }),
       );
     case 'planned':
-      return plain(takePlan(idle, outcome, context));
+      return plain(idle.step.at === 'keeping' ? takeStanding(idle, outcome) : takePlan(idle, outcome, context));
+    case 'watching':
+      return plain(takeWatching(idle));
     case 'stored':
       if (idle.step.at !== 'forgetting') return plain(idle);
       return plain(forgotten(idle));
@@ -59,7 +62,7 @@ export function takeOutcome(app: AppState, outcome: Outcome, context: Context): 
 }
 
 function isAboutContent({ type }: Outcome): boolean {
-  return type === 'fetched' || type === 'planned' || type === 'hooked' || type === 'woundUp' || type === 'failed';
+  return ['fetched', 'planned', 'watching', 'hooked', 'woundUp', 'failed'].includes(type);
 }
 
 function plain(app: AppState): Taken {
@@ -92,9 +95,12 @@ function takePlan(app: AppState, outcome: Extract<Outcome, { type: 'planned' }>,
     ...app,
     objects,
     // Of what is not wanted any more nothing will be learnt.
-    ...(app.begun === undefined ? {} : { begun: new Map([...app.begun].filter(([key]) => objects.has(key))) }),
+    ...(app.begun === undefined
+      ? {}
+      : { begun: new Map([...app.begun].filter(([key]) => objects.has(key) || app.standing?.objects.has(key) === true)) }),
     plan: {
       bundle: wanted.bundle,
+      wanted,
       keys: new Set(objects.keys()),
       batches: planBatches(outcome.objects),
       hooks: outcome.hooks,
@@ -145,10 +151,12 @@ function failure(
 }
 
 function takeApplied(app: AppState, results: readonly ObjectOutcome[], context: Context): Taken {
-  const objects = new Map(app.objects);
+  // Until its first object is applied, everything that is applied corrects what stands.
+  const isStanding = app.standing !== undefined;
+  const objects = new Map(keptObjects(app));
   const events: Happening[] = [];
   const counts = { ...app.counts };
-  const isRun = app.step.at === 'applying';
+  const isRun = !isStanding && app.step.at === 'applying';
   const begun = new Map(app.begun);
   let adoptions = 0;
   for (const result of results) {
@@ -165,11 +173,14 @@ function takeApplied(app: AppState, results: readonly ObjectOutcome[], context: 
     }
     if (isRun && one.status === 'pending') counts[result.result] += 1;
     // Gone before we came: nothing was put back by us.
-    const wasDrift = one.drift === undefined && result.result === 'unchanged' ? undefined : (correcting ?? one.drift);
-    const repaired =
-      wasDrift !== undefined && one.status === 'applied' ? corrected(context, one, wasDrift) : { next: one, events: [] };
-    events.push(...repaired.events);
     const undone = begun.get(result.key);
+    const isGone = one.drift === undefined && result.result === 'unchanged' && !(isStanding && undone !== undefined);
+    const wasDrift = isGone ? undefined : (correcting ?? one.drift);
+    const repaired =
+      wasDrift !== undefined && (isStanding || one.status === 'applied')
+        ? corrected(context, one, wasDrift)
+        : { next: one, events: [] };
+    events.push(...repaired.events);
     const missed = result.result === 'created' ? GONE : (result.found ?? undone);
     if (isRun && one.status === 'pending' && missed !== undefined && (undone !== undefined || isMissed(app, result.key)))
       events.push(...corrected(context, one, missed).events);
@@ -191,7 +202,12 @@ function takeApplied(app: AppState, results: readonly ObjectOutcome[], context: 
   const isFromHelm =
     app.isFromHelm === true || results.some((one) => 'adoptedFrom' in one && (one.adoptedFrom ?? '').startsWith('Helm '));
   return {
-    app: { ...app, objects, counts, ...(isFromHelm ? { isFromHelm } : {}), ...(app.begun === undefined ? {} : { begun }) },
+    app: {
+      ...withKeptObjects(app, objects),
+      counts,
+      ...(isFromHelm ? { isFromHelm } : {}),
+      ...(app.begun === undefined ? {} : { begun }),
+    },
     events,
   };
 }
@@ -200,7 +216,8 @@ const GONE: Drift = { kind: 'deleted', fields: [], manager: '', at: '' };
 
 /** Whether what is found of an object happened while no process ran: this very bundle had been applied whole, with it. */
 function isMissed({ record, wanted }: AppState, key: ObjectKey): boolean {
-  return record?.applied !== undefined && record.applied.bundle === wanted?.bundle && record.inventory.has(key);
+  const isWhole = record?.applied?.bundle === wanted?.bundle && record?.applying === undefined;
+  return isWhole && record?.applied !== undefined && record.inventory.has(key);
 }
 
 function takeRemoved(app: AppState, results: readonly RemovalOutcome[], context: Context): Taken {
@@ -287,8 +304,10 @@ function takeFailure(
       return block(next, outcome.reason, retryAt, 'fetching');
     case 'remove':
       return block(next, outcome.reason, retryAt, app.step.at === 'retiring' ? 'retiring' : 'pruning');
-    default:
-      return block(next, outcome.reason, retryAt, app.step.at === 'retiring' ? 'retiring' : 'planning');
+    default: {
+      const { at } = app.step;
+      return block(next, outcome.reason, retryAt, at === 'retiring' || at === 'keeping' ? at : 'planning');
+    }
   }
 }
 

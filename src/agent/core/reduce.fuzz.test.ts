@@ -15,6 +15,7 @@ const actions = [
   'step',
   'step',
   'drift',
+  'relist',
   'wait',
   'restart',
   'report',
@@ -44,6 +45,8 @@ test('whatever happens in whatever order, it comes to rest with exactly what was
           if (action === 'wait') world.wait(700);
           else world[action]();
         }
+        world.rest();
+        expectKept(world);
         world.settle();
         expectAsWanted(world);
       },
@@ -65,12 +68,55 @@ test('a restart at every single boundary changes nothing of the verdict', () => 
           world.deliver();
         }
       }
+      world.rest();
+      expectKept(world);
       world.settle();
       expectAsWanted(world);
     }),
     { numRuns: Number(process.env['FUZZ_RUNS'] ?? 40) },
   );
 });
+
+test('whatever is on its way, what was applied last is put right, and nothing else', () => {
+  fc.assert(
+    fc.property(
+      fc.integer(),
+      fc.array(fc.tuple(fc.nat({ max: 60 }), fc.constantFrom('change', 'drift', 'drift', 'restart', 'relist', 'wait')), {
+        minLength: 5,
+        maxLength: 15,
+      }),
+      (seed, schedule) => {
+        const world = new ModelWorld(seededRng(seed));
+        for (const [steps, action] of schedule) {
+          if (action === 'wait') world.wait(5000);
+          else world[action]();
+          for (let done = 0; done < steps; done += 1) {
+            world.deliver();
+            world.step();
+          }
+        }
+        world.rest();
+        world.drift();
+        world.rest();
+        expectKept(world);
+        world.settle();
+        expectAsWanted(world);
+      },
+    ),
+    { numRuns: Number(process.env['FUZZ_RUNS'] ?? 100) },
+  );
+});
+
+/** Where a release waits, or failed, before its first object, the one before it is whole. */
+function expectKept(world: ModelWorld): void {
+  for (const { app, objects } of world.standing()) {
+    for (const { key, digest } of objects) {
+      const live = world.objects.get(key);
+      assert.equal(live?.digest, digest, `${app}: ${key} of the release before is not kept`);
+      assert.equal(live.owner, ownerOf('plane-1', 'p', app), `${app}: ${key} of the release before has another owner`);
+    }
+  }
+}
 
 function expectAsWanted(world: ModelWorld): void {
   const { document, state } = world;

@@ -1,8 +1,9 @@
 import type { AgentEvent, DesiredApplication, DesiredState, RetireEntry } from '#api';
 import { unreachable } from '#base';
 import { appKey, eventOf, newApp, sameWanted, why, type Context, type Happening } from './app.ts';
-import { driftMode, driftReason, nextCorrectionAt } from './corrections.ts';
-import { drive, PRUNE_ANYWAY_AFTER_MS } from './drive.ts';
+import { driftMode, driftReason, keptObjects, nextCorrectionAt, withKeptObjects } from './corrections.ts';
+import { drive } from './drive.ts';
+import { PRUNE_ANYWAY_AFTER_MS } from './removal.ts';
 import type {
   AgentState,
   AppKey,
@@ -232,13 +233,15 @@ function withRetired(state: AgentState, app: AppState): AgentState {
   return writing === undefined ? state : { ...state, retired: new Map(state.retired).set(writing.id, writing.record) };
 }
 
-/** Takes in what the watches saw of objects that were applied; of others an apply is on its way anyway. */
+/** Takes in what the watches saw of objects that are kept; of others an apply is on its way anyway. */
 function observe(
   app: AppState,
   changes: readonly Observation[],
   context: Context,
 ): { app: AppState; events: readonly Happening[] } {
-  const objects = new Map(app.objects);
+  const objects = new Map(keptObjects(app));
+  // The watches are about to compare with something else.
+  if (app.standing?.isWatched === false) return { app, events: [] };
   const events: Happening[] = [];
   for (const change of changes) {
     const one = objects.get(change.key);
@@ -260,7 +263,7 @@ function observe(
       events.push({ type: 'Warning', reason: driftReason(context, one, drift), object: one.object.id });
     }
   }
-  return { app: { ...app, objects }, events };
+  return { app: withKeptObjects(app, objects), events };
 }
 
 function named(state: AgentState, app: AppState, happenings: readonly Happening[]): AgentEvent[] {
@@ -308,9 +311,9 @@ export function nextWakeAt(state: AgentState): number | undefined {
     if (step.at === 'blocked') next = Math.min(next, step.retryAt);
     if (step.at === 'pruning') next = Math.min(next, step.nextAt > 0 ? step.nextAt : step.since + PRUNE_ANYWAY_AFTER_MS);
     if (step.at === 'retiring') next = Math.min(next, step.nextAt > 0 ? step.nextAt : next);
-    if ((step.at === 'applying' || step.at === 'retiring') && (app.hook?.nextAt ?? 0) > 0)
+    if ((step.at === 'entering' || step.at === 'applying' || step.at === 'retiring') && (app.hook?.nextAt ?? 0) > 0)
       next = Math.min(next, app.hook?.nextAt ?? next);
-    next = Math.min(next, nextCorrectionAt(app) ?? next);
+    next = Math.min(next, nextCorrectionAt(state, app) ?? next);
   }
   return Number.isFinite(next) ? next : undefined;
 }

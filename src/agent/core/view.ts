@@ -1,7 +1,7 @@
 import type { AgentPhase, DeliveryReport, ObjectReport, Reason, WireReason } from '#api';
 import { parseId } from '#kube';
 import { describeKey, isHealthy, why, type Context } from './app.ts';
-import { driftReason } from './corrections.ts';
+import { driftReason, keptObjects } from './corrections.ts';
 import { runningHook } from './hooks.ts';
 import type { AgentState, AppState, ObjectState } from './model.ts';
 
@@ -48,7 +48,7 @@ function deliveryReport(app: AppState, context: Context): DeliveryReport {
       applied: objects.filter((one) => one.status === 'applied').length,
       healthy: objects.filter((one) => one.status === 'applied' && one.health === 'healthy').length,
       failed: objects.filter((one) => one.status === 'failed').length + (app.plan?.unresolved.length ?? 0),
-      drifted: objects.filter((one) => one.drift !== undefined).length,
+      drifted: [...keptObjects(app).values()].filter((one) => one.drift !== undefined).length,
     },
     problems,
     ...(reason === undefined ? {} : { reason: wireReason(reason) }),
@@ -92,8 +92,12 @@ export function phaseOf(app: AppState): AgentPhase {
   const { step } = app;
   if (app.isStale) return app.wanted === undefined ? 'retiring' : 'fetching';
   switch (step.at) {
+    case 'keeping':
+      return 'fetching';
     case 'recording':
       return 'planning';
+    case 'entering':
+      return 'applying';
     case 'finishing':
       return 'pruning';
     case 'forgetting':
@@ -131,7 +135,9 @@ function problemsOf(app: AppState, objects: readonly ObjectState[], context: Con
   for (const [key, reason] of app.removals) {
     add({ ...parseId(key), version: app.record?.inventory.get(key)?.version ?? '' }, 'deleting', reason);
   }
-  for (const one of objects) {
+  for (const one of keptObjects(app).values()) {
+    if (app.standing !== undefined && one.status === 'failed' && one.reason !== undefined)
+      add(one.object.id, 'failed', one.reason);
     if (one.drift === undefined) continue;
     const reason =
       one.fight === undefined
@@ -162,6 +168,7 @@ function reasonOf(app: AppState, problems: readonly ObjectReport[], context: Con
   switch (step.at) {
     case 'blocked':
       return step.reason;
+    case 'entering':
     case 'applying':
     case 'recording': {
       const hook = runningHook(app);

@@ -88,7 +88,7 @@ export class Housekeeping {
   async #clean(state: AgentState): Promise<void> {
     const { store, log } = this.#options;
     const isCalm = [...state.apps.values()].every(
-      (app) => app.wanted === undefined || app.step.at === 'steady' || app.step.at === 'settling',
+      (app) => app.wanted === undefined || (!app.isStale && (app.step.at === 'steady' || app.step.at === 'settling')),
     );
     if (!isCalm) return;
     const needed = new Set((state.document?.applications ?? []).map((one) => one.bundle));

@@ -13,6 +13,7 @@ import { planObjects } from '../apply/plan-objects.ts';
 import { removeObjects } from '../apply/remove-objects.ts';
 import type { WantedObjects } from '../apply/wanted-objects.ts';
 import type { AgentState, AppCommand, AppKey, Command, Drift, ObjectKey, Outcome, PlannedObject } from '../core/model.ts';
+import { keptObjects } from '../core/corrections.ts';
 import { fetchContent } from '../link/fetch-content.ts';
 import type { Credentials, PlaneClient } from '../link/plane-client.ts';
 import type { AgentStore } from '../state/agent-store.ts';
@@ -80,6 +81,7 @@ export class Interpreter {
       this.#running.delete(command.app);
       post({ type: 'outcome', app: command.app, outcome });
       if (command.type === 'apply') this.#options.watcher.recheck(command.objects.map((object) => object.key));
+      if (command.type === 'watch' && command.isStanding) this.#options.watcher.tell(command.objects.map((object) => object.key));
     } catch (error) {
       this.#running.delete(command.app);
       if (signal.aborted) return;
@@ -111,6 +113,8 @@ export class Interpreter {
         return { type: 'fetched' };
       case 'plan':
         return this.#plan(command, state, signal);
+      case 'watch':
+        return this.#watch(command, owner);
       case 'store': {
         const retired = new Map(this.#options.state().retired);
         if (command.retired !== undefined) retired.set(command.retired.id, command.retired.record);
@@ -118,6 +122,7 @@ export class Interpreter {
           ...(command.retired === undefined ? {} : { retired }),
           events: command.events,
         });
+        if (command.record === undefined) await watcher.want(command.app, [], false);
         return { type: 'stored' };
       }
       case 'apply': {
@@ -164,10 +169,10 @@ export class Interpreter {
 
   /** A kill between a correction and its event must not lose the event. */
   async #noteCorrections(command: Extract<AppCommand, { type: 'apply' }>, state: AgentState): Promise<void> {
-    const objects = state.apps.get(command.app)?.objects;
+    const app = state.apps.get(command.app);
     const drifts = new Map<ObjectKey, Drift>();
     for (const { key } of command.objects) {
-      const drift = objects?.get(key)?.correcting;
+      const drift = app === undefined ? undefined : keptObjects(app).get(key)?.correcting;
       if (drift !== undefined) drifts.set(key, drift);
     }
     try {
@@ -180,34 +185,35 @@ export class Interpreter {
 
   async #plan(command: Extract<AppCommand, { type: 'plan' }>, state: AgentState, signal: AbortSignal): Promise<Outcome> {
     const owner = state.apps.get(command.app)?.owner ?? '';
-    const { store, port, watcher, wantedObjects } = this.#options;
-    const { wanted, app } = command;
+    const { store, port, wantedObjects } = this.#options;
+    const { wanted, app, isStanding } = command;
     const bundle = store.bundle(wanted.bundle);
     if (bundle === undefined) {
+      if (isStanding) return { type: 'planned', objects: [], hooks: [], isTakeover: false, unresolved: [], refused: [] };
       throw new FairleadError('FL_CONTENT_MISSING', `bundle ${wanted.bundle} is not here; it is fetched again`, {
         kind: 'unavailable',
       });
     }
-    let planned = await planObjects(bundle, wanted, (entry) => wantedObjects.peek(entry), port);
+    const planned = await planObjects(bundle, wanted, (entry) => wantedObjects.peek(entry), port);
+    if (isStanding) return { ...planned, objects: planned.objects.filter((object) => store.hasObject(object.digest)) };
     // Hooks act before the first object is looked at: whether it is an upgrade of somebody's release must be known by then.
-    if (planned.hooks.length > 0 && state.apps.get(app)?.record?.applied === undefined)
-      planned = await withTakeover(planned, wanted, { own: owner, known: knownOwners(state) }, port, signal);
-    for (const object of planned.objects) {
-      // What cannot be unsealed fails when it is applied, with its own reason.
-      await wantedObjects.prepare(object, owner).catch(() => undefined);
-    }
-    if (planned.refused.length === 0) {
-      const before = this.#nudges.get(app);
-      this.#nudges.set(app, wanted.nudge ?? '');
-      await watcher.want(
-        app,
-        planned.objects
-          .filter((object) => !object.isCreateOnly)
-          .map((object) => ({ app, owner, object, ignore: ignoreRulesFor(wanted, object.id) })),
-      );
-      if (before !== undefined && before !== (wanted.nudge ?? '')) await watcher.refresh();
-    }
-    return planned;
+    if (planned.hooks.length === 0 || state.apps.get(app)?.record?.applied !== undefined) return planned;
+    return withTakeover(planned, wanted, { own: owner, known: knownOwners(state) }, port, signal);
+  }
+
+  async #watch({ app, wanted, objects, isStanding }: Extract<AppCommand, { type: 'watch' }>, owner: string): Promise<Outcome> {
+    const { watcher, wantedObjects } = this.#options;
+    const watched = objects
+      .filter((object) => !object.isCreateOnly)
+      .map((object) => ({ app, owner, object, ignore: ignoreRulesFor(wanted, object.id) }));
+    // What cannot be unsealed fails when it is applied, with its own reason.
+    for (const { object } of watched) await wantedObjects.prepare(object, owner).catch(() => undefined);
+    await watcher.want(app, watched, isStanding);
+    const before = this.#nudges.get(app);
+    if (!isStanding) this.#nudges.set(app, wanted.nudge ?? '');
+    const isAsked = !isStanding && before !== undefined && before !== (wanted.nudge ?? '');
+    if (isAsked || (isStanding && watcher.isBehind(objects.map((object) => object.key)))) await watcher.refresh();
+    return { type: 'watching' };
   }
 
   /** Kinds that came to be served only now (by a CustomResourceDefinition before) are watched from their first object on. */

@@ -44,6 +44,9 @@ export class Watcher {
   readonly #port: ClusterPort;
   readonly #clock: Clock;
   readonly #log: Log;
+  /** What each application wants: first what only stands, then in the order in which it was asked for. */
+  #wants = new Map<string, ReadonlyMap<ObjectKey, WatchedObject>>();
+  /** Of several that want an object, the last one. */
   readonly #watched = new Map<ObjectKey, Watched>();
   readonly #kinds = new Map<string, KindWatch>();
   readonly #dirty = new Set<ObjectKey>();
@@ -65,18 +68,30 @@ export class Watcher {
     return [...this.#kinds.keys()];
   }
 
-  /** From now on `objects` are all that `app` wants. Kinds that are new are watched; resolves when what is there is known. */
-  async want(app: string, objects: readonly WatchedObject[]): Promise<void> {
-    const next = new Set(objects.map((one) => one.object.key));
-    for (const [key, one] of this.#watched) {
-      if (one.app !== app || next.has(key)) continue;
-      this.#watched.delete(key);
-      this.#missing.delete(key);
+  /**
+   * From now on `objects` are all that `app` wants, or holds until something comes in its place (`isStanding`). Kinds that are
+   * new are watched; resolves when what is there is known.
+   */
+  async want(app: string, objects: readonly WatchedObject[], isStanding: boolean): Promise<void> {
+    const next = new Map(objects.map((one) => [one.object.key, one]));
+    const before = this.#wants.get(app);
+    this.#wants.delete(app);
+    this.#wants = new Map(isStanding ? [[app, next], ...this.#wants] : [...this.#wants, [app, next]]);
+    const returned: ObjectKey[] = [];
+    for (const key of new Set([...(before?.keys() ?? []), ...next.keys()])) {
+      const current = this.#watched.get(key);
+      const one = [...this.#wants.values()].findLast((wants) => wants.has(key))?.get(key);
+      if (one === undefined) {
+        this.#watched.delete(key);
+        this.#missing.delete(key);
+        continue;
+      }
+      this.#watched.set(key, { ...one, minVersion: current?.app === one.app ? current.minVersion : '' });
+      if (one.app !== app && current?.app === app) returned.push(key);
     }
+    if (returned.length > 0) void this.#tellOfReturned(returned);
     const mappings = new Map<string, ResourceMapping>();
     for (const one of objects) {
-      const before = this.#watched.get(one.object.key);
-      this.#watched.set(one.object.key, { ...one, minVersion: before?.app === app ? before.minVersion : '' });
       const kind = kindOf(one.object.key);
       if (mappings.has(kind) || this.#kinds.has(kind)) continue;
       try {
@@ -86,6 +101,12 @@ export class Watcher {
       }
     }
     await this.watchKinds([...mappings.values()]);
+  }
+
+  /** Another application wanted them for a while. */
+  async #tellOfReturned(keys: readonly ObjectKey[]): Promise<void> {
+    if (this.isBehind(keys)) await this.refresh().catch(() => undefined);
+    this.tell(keys);
   }
 
   /** Watches these kinds from now on; resolves when what is there is known, or cannot be known soon. */
@@ -139,6 +160,19 @@ export class Watcher {
   recheck(keys: readonly ObjectKey[]): void {
     // What the watch has not told yet it will tell by itself.
     for (const key of keys) if (this.#missing.has(key) || this.lookup(key) !== undefined) this.#mark(key);
+  }
+
+  /** Says of each of these whether it is there and as wanted, also where no watch has ever seen it. */
+  tell(keys: readonly ObjectKey[]): void {
+    for (const key of keys) this.#mark(key);
+  }
+
+  /** Whether one of them was last seen when something else was wanted of it, or nothing. */
+  isBehind(keys: readonly ObjectKey[]): boolean {
+    return keys.some((key) => {
+      const record = this.lookup(key);
+      return record !== undefined && !this.isCompared(record);
+    });
   }
 
   /** Reads every watched kind anew and compares it with what is wanted now; once for all who ask at the same time. */

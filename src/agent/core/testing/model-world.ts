@@ -9,12 +9,14 @@ import {
 } from '#api';
 import { sha256, type Rng } from '#base';
 import { ownerOf } from '../app.ts';
+import { keptObjects } from '../corrections.ts';
 import { runningHook } from '../hooks.ts';
 import type {
   AgentState,
   AppCommand,
   AppRecord,
   Command,
+  Observation,
   Outcome,
   PlannedHook,
   PlannedObject,
@@ -65,6 +67,12 @@ export class ModelWorld {
   state: AgentState;
   running: Running[] = [];
   boots = 0;
+  /** What the watches compare with, by application: what stands first; of two that name an object the last counts. Gone with the process. */
+  #wants = new Map<string, ReadonlyMap<string, string>>();
+  /** The bundle of which an application has applied something last. */
+  readonly #inForce = new Map<string, string>();
+  /** Hooks that never succeed, until somebody mends them. */
+  readonly #broken = new Set<string>();
   /** Sequence of the document in which an application was last planned. */
   readonly #plannedAt = new Map<string, number>();
   failing = true;
@@ -92,6 +100,7 @@ export class ModelWorld {
   restart(): void {
     for (const one of this.running) if (!one.isDone && this.#chance(0.5)) this.#effect(one);
     this.running = [];
+    this.#wants = new Map();
     this.state = this.#boot();
     this.post({ type: 'tick' });
   }
@@ -162,6 +171,7 @@ export class ModelWorld {
 
   #hook(name: string): PlannedHook {
     const events = hookEvents.filter(() => this.#chance(0.4));
+    if (this.#chance(0.3)) this.#broken.add(`/ConfigMap/ns/${name}`);
     return { ...plannedObject(name, name), events, deletePolicies: ['hook-succeeded'], timeoutSeconds: 300 };
   }
 
@@ -203,6 +213,7 @@ export class ModelWorld {
     }
     this.running = this.running.filter((other) => other !== one);
     if (one.outcome !== undefined) this.post(one.outcome);
+    if (one.command.type === 'watch' && one.command.isStanding) this.relist();
   }
 
   /** Somebody changes or deletes an object behind our back; the watch tells. */
@@ -212,9 +223,6 @@ export class ModelWorld {
     if (key === undefined) return;
     const object = this.objects.get(key);
     if (object === undefined) return;
-    const app = [...this.state.apps.values()].find((one) => one.owner === object.owner);
-    const wanted = app?.objects.get(key);
-    if (app === undefined || wanted === undefined) return;
     const isGone = this.#chance(0.5);
     if (isGone) this.objects.delete(key);
     else this.objects.set(key, { ...object, digest: 'edited' });
@@ -224,7 +232,9 @@ export class ModelWorld {
       manager: 'kubectl-edit',
       at: '',
     };
-    this.post({ type: 'observed', app: app.key, changes: [{ key, digest: wanted.object.digest, drift, health: 'healthy' }] });
+    const watched = this.#watched().get(key);
+    if (watched === undefined) return;
+    this.post({ type: 'observed', app: watched.app, changes: [{ key, digest: watched.digest, drift, health: 'healthy' }] });
   }
 
   wait(ms: number): void {
@@ -232,8 +242,8 @@ export class ModelWorld {
     this.post({ type: 'tick' });
   }
 
-  /** No more faults, no more changes: everything comes to rest, or this fails. */
-  settle(): void {
+  /** No more faults, no more changes: everything comes to rest, or this fails. Hooks that fail go on failing. */
+  rest(): void {
     this.failing = false;
     this.deliver();
     let conflicted = 0;
@@ -244,19 +254,19 @@ export class ModelWorld {
       }
       this.deliver();
       // A watch sees everything in the end, also what happened while nobody watched.
-      this.#relist();
+      this.relist();
       if (this.running.length > 0) continue;
       const wake = nextWakeAt(this.state);
       if (wake === undefined) return;
       // Two that claim the same object go on asking: that is their rest.
       const blocked = [...this.state.apps.values()].filter((app) => app.step.at === 'blocked');
-      const isHookRunning = [...this.state.apps.values()].some((app) => runningHook(app) !== undefined);
+      const isHookRunning = [...this.state.apps.values()].some(
+        (app) => app.step.at !== 'blocked' && runningHook(app) !== undefined,
+      );
       conflicted =
         !isHookRunning &&
         blocked.every(
-          (app) =>
-            (app.step.at === 'blocked' && app.step.reason.code.startsWith('FL_CLAIM_')) ||
-            (app.step.at === 'blocked' && app.step.reason.code === 'FL_HOLD_DEPENDENCY'),
+          ({ step }) => step.at === 'blocked' && /^FL_(CLAIM_\w+|HOLD_DEPENDENCY|HOOK_FAILED|HOLD_HOOK)$/.test(step.reason.code),
         )
           ? conflicted + 1
           : 0;
@@ -268,22 +278,60 @@ export class ModelWorld {
     );
   }
 
-  #relist(): void {
-    for (const app of this.state.apps.values()) {
-      const changes = [...app.objects.values()].flatMap((one) => {
-        const live = this.objects.get(one.object.key);
-        const isSame = live?.owner === app.owner && live.digest === one.object.digest;
-        if (isSame || one.status !== 'applied' || one.drift !== undefined) return [];
-        const drift = {
-          kind: live === undefined ? ('deleted' as const) : ('changed' as const),
-          fields: ['.data'],
-          manager: '',
-          at: '',
-        };
-        return [{ key: one.object.key, digest: one.object.digest, drift, health: 'healthy' as const }];
-      });
-      if (changes.length > 0) this.post({ type: 'observed', app: app.key, changes });
+  /** Somebody mends the hooks that fail and asks for them once more; then everything comes to rest. */
+  settle(): void {
+    this.rest();
+    this.#broken.clear();
+    const { document } = this;
+    const nudge = `mended ${document.seq}`;
+    this.document = {
+      ...document,
+      seq: document.seq + 1,
+      applications: document.applications.map((one) => ({ ...one, nudge })),
+      retire: document.retire.map((one) => ({ ...one, waived: true })),
+    };
+    this.rest();
+  }
+
+  /**
+   * Applications whose release has applied nothing yet, and what of their last one must be as it was: all that no other application
+   * lists or holds.
+   */
+  standing(): { readonly app: string; readonly objects: readonly PlannedObject[] }[] {
+    return this.document.applications.flatMap((wanted) => {
+      const key = `p/${wanted.name}`;
+      const record = this.disk.records.get(key);
+      const bundle = record?.applied?.bundle;
+      const isWaiting = this.state.apps.get(key)?.step.at === 'blocked';
+      if (bundle === undefined || bundle === wanted.bundle || record?.applying !== undefined || !isWaiting) return [];
+      const isElsewhere = (object: string): boolean =>
+        this.document.applications.some(
+          (other) => other.name !== wanted.name && this.bundles.get(other.bundle)?.some((one) => one.key === object),
+        ) || [...this.disk.records].some(([other, one]) => other !== key && one.inventory.has(object));
+      const objects = (this.bundles.get(bundle) ?? []).filter((one) => record?.inventory.has(one.key) && !isElsewhere(one.key));
+      return [{ app: wanted.name, objects }];
+    });
+  }
+
+  #watched(): Map<string, { readonly app: string; readonly digest: string }> {
+    return new Map([...this.#wants].flatMap(([app, objects]) => [...objects].map(([key, digest]) => [key, { app, digest }])));
+  }
+
+  /** The watches tell of everything that is not as it should be. */
+  relist(): void {
+    const changes = new Map<string, Observation[]>();
+    for (const [key, { app, digest }] of this.#watched()) {
+      const state = this.state.apps.get(app);
+      const one = state === undefined ? undefined : keptObjects(state).get(key);
+      if (state === undefined || one === undefined || one.object.digest !== digest) continue;
+      const live = this.objects.get(key);
+      const isSame = live?.owner === state.owner && live.digest === digest;
+      if (isSame || one.status !== 'applied' || one.drift !== undefined) continue;
+      const kind = live === undefined ? ('deleted' as const) : ('changed' as const);
+      const drift = { kind, fields: ['.data'], manager: '', at: '' };
+      changes.set(app, [...(changes.get(app) ?? []), { key, digest, drift, health: 'healthy' }]);
     }
+    for (const [app, list] of changes) this.post({ type: 'observed', app, changes: list });
   }
 
   #effect(one: Running): void {
@@ -318,14 +366,25 @@ export class ModelWorld {
           unresolved: [],
           refused: [],
         };
+      case 'watch':
+        this.#wants.delete(command.app);
+        this.#wants = new Map([
+          ...(command.isStanding ? [] : this.#wants),
+          [command.app, new Map(command.objects.map(({ key, digest }) => [key, digest]))],
+          ...(command.isStanding ? this.#wants : []),
+        ]);
+        return { type: 'watching' };
       case 'store': {
-        if (command.record === undefined) this.disk.records.delete(command.app);
-        else this.#storeRecord(command.app, owner, command.record);
+        if (command.record === undefined) {
+          this.disk.records.delete(command.app);
+          this.#wants.delete(command.app);
+        } else this.#storeRecord(command.app, owner, command.record);
         if (command.retired !== undefined) this.disk.retired.set(command.retired.id, command.retired.record);
         this.disk.outbox = [...this.disk.outbox, ...command.events];
         return { type: 'stored' };
       }
       case 'apply':
+        this.#judgeBundle(command);
         return {
           type: 'applied',
           results: command.objects.map((object) => {
@@ -387,11 +446,24 @@ export class ModelWorld {
     }
   }
 
+  /** A correction puts back what was applied last, and nothing of before or of what is yet to come; what comes says so durably. */
+  #judgeBundle({ app, wanted, isCorrection }: Extract<AppCommand, { type: 'apply' }>): void {
+    if (isCorrection) {
+      assert.equal(wanted.bundle, this.#inForce.get(app), `${app} is corrected to what is not in force`);
+      return;
+    }
+    const record = this.disk.records.get(app);
+    const isInForce = record?.applied === undefined || (record.applied.bundle === wanted.bundle && record.applying === undefined);
+    assert.ok(isInForce || record.applying === wanted.bundle, `${app} begins with a bundle of which the record does not tell`);
+    this.#inForce.set(app, wanted.bundle);
+  }
+
   #runHook(command: Extract<AppCommand, { type: 'hook' }>): Outcome {
     const name = `${command.event} ${command.hook.key}`;
     const made = this.#made.get(command.hook.key);
     if (made?.mark === command.mark) {
       made.isDone ||= this.#chance(0.5);
+      if (made.isDone && this.#broken.has(command.hook.key)) return { type: 'hooked', state: 'failed', words: 'it is broken' };
       return made.isDone
         ? { type: 'hooked', state: 'succeeded' }
         : { type: 'hooked', state: 'running', uid: `uid-${command.mark}` };
@@ -421,6 +493,11 @@ export class ModelWorld {
     this.disk.records.set(app, record);
     const { applied } = record;
     this.#noteContent(app, record.hooks?.content);
+    if (record.applying !== before?.applying) this.#noteContent(app, record.applying);
+    // A person asked for those of one event once more.
+    const run = record.hooks;
+    if (run !== undefined && run.content === before?.hooks?.content && run.id !== before.hooks.id)
+      this.#ran.set(app, { content: run.content, names: new Set(run.done) });
     if (applied !== undefined && applied.bundle !== before?.applied?.bundle) {
       this.#noteContent(app, applied.bundle);
       const action = before?.applied === undefined ? 'install' : 'upgrade';
