@@ -7,6 +7,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { exec, sha256, silentLog } from '../src/base/index.ts';
+import { Pins } from '../src/plane/applications/pins.ts';
 import { nothingStaged, renderTree, type TreeContext } from '../src/plane/applications/render-tree.ts';
 import type { BaseGroup } from '../src/plane/applications/wanted-groups.ts';
 import type { SnapshotFile, SnapshotFiles } from '../src/plane/applications/snapshot-files.ts';
@@ -180,6 +181,8 @@ function contextOf(renderer: Renderer, files: Files): TreeContext {
     read: { sealedDigests: () => Promise.resolve(new Map()) },
     signal: new AbortController().signal,
     verdicts: new Map(),
+    nowMs: 0,
+    pins: new Pins([], undefined, undefined),
     isOneOfMany: false,
   };
 }

@@ -75,6 +75,13 @@ function ofTheReason(subject: ActionSubject): ReasonAction | undefined {
           };
     case 'FL_HOLD_FROZEN':
       return { words: 'accept this database', command: 'fairlead plane adopt' };
+    case 'FL_RENDER_NOT_LOCKED':
+      return application === undefined
+        ? undefined
+        : {
+            words: 'take what is there now',
+            command: `fairlead reconcile ${shellWord(application)} --refresh${inProject(project)}`,
+          };
     case 'FL_NO_TARGETS':
       return { words: 'compare the labels', command: 'kubectl get clusters --show-labels' };
     case 'FL_HOLD_DEPENDENCY':

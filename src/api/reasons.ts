@@ -141,7 +141,13 @@ export const reasons = {
     area: 'source',
     actor: 'application owner',
     says: '{kind} {source} does not exist',
-    next: 'create it, or correct spec.source.sourceRef; what is delivered stays',
+    next: 'create it, or correct the name in spec.source; what is delivered stays',
+  },
+  FL_SOURCE_FILES_TAKEN: {
+    area: 'source',
+    actor: 'application owner',
+    says: 'the files of {source} cannot be at {at}: {owner} has something there at {commit}',
+    next: 'choose another directory as at in spec.source.files; what is delivered stays',
   },
   FL_SOURCE_SUSPENDED: {
     area: 'source',
@@ -173,7 +179,7 @@ export const reasons = {
     area: 'render',
     actor: 'application owner',
     says: '{path} does not exist in {source} at {commit}',
-    next: 'create it, or correct spec.source.path; clusters keep the last release',
+    next: 'create it, or correct the path in spec.source; clusters keep the last release',
   },
   FL_RENDER_EMPTY: {
     area: 'render',
@@ -192,6 +198,18 @@ export const reasons = {
     actor: 'application owner',
     says: '{file}:{line}: needs {what}, which is not in the repository',
     next: 'commit it (helm dependency build, a copy of the base); clusters keep the last release',
+  },
+  FL_RENDER_NOT_LOCKED: {
+    area: 'done',
+    actor: 'nobody: it is done',
+    says: '{what} resolved to {version} at {at}; it is not locked and stays as it is',
+    next: 'commit Chart.lock, or name a version, tag or commit; to take what is there now: fairlead reconcile {target} --refresh',
+  },
+  FL_RENDER_LOCK_STALE: {
+    area: 'done',
+    actor: 'nobody: it is done',
+    says: '{file} is out of sync with Chart.yaml; the versions that it locks are used',
+    next: 'helm dependency update, and commit Chart.lock',
   },
   FL_RENDER_TIMEOUT: {
     area: 'render',

@@ -1,7 +1,7 @@
 import type { Kind } from './define-kind.ts';
-import type { Application } from './kinds/application.ts';
+import { plainDirectory, type Application, type FileSource } from './kinds/application.ts';
 import { ChartRepository, formatChart } from './kinds/chart-repository.ts';
-import { formatReference, GitRepository, isAccepted, type Snapshot } from './kinds/git-repository.ts';
+import { formatReference, GitRepository, isAccepted, type GitReference, type Snapshot } from './kinds/git-repository.ts';
 import type { Key, PlaneObject } from './objects.ts';
 import { isReasonCode, reasonOf, type UntimedReason } from './reasons.ts';
 
@@ -20,6 +20,21 @@ export function readSource(read: SourceReader, application: Application): Promis
   return kind === 'ChartRepository' ? read.get(ChartRepository, key) : read.get(GitRepository, key);
 }
 
+/** One of `spec.source.files`, with the source that it names. */
+export interface FilesOfSource {
+  readonly file: FileSource;
+  /** Undefined: it does not exist. */
+  readonly source: GitRepository | undefined;
+}
+
+export async function readFileSources(read: SourceReader, application: Application): Promise<readonly FilesOfSource[]> {
+  const found: FilesOfSource[] = [];
+  const { namespace = '' } = application.metadata;
+  for (const file of application.spec.source.files ?? [])
+    found.push({ file, source: await read.get(GitRepository, { namespace, name: file.sourceRef.name }) });
+  return found;
+}
+
 export interface SourceState {
   readonly snapshot: Snapshot | undefined;
   /** Why there is none, or none newer. */
@@ -34,6 +49,11 @@ export function snapshotFor(application: Application, source: Source): SourceSta
     const entry = source.status?.charts?.find((one) => one.chart === wanted);
     return { snapshot: entry?.snapshot, reason: known(entry?.reason ?? source.status?.reason) };
   }
+  return snapshotAt(source, ref);
+}
+
+/** What a repository says of one reference; undefined is its own. Pure. */
+export function snapshotAt(source: GitRepository, ref: GitReference | undefined): SourceState {
   const isOwn = ref === undefined || formatReference(ref) === formatReference(source.spec.ref);
   const entry = isOwn ? source.status : source.status?.refs?.find((one) => one.ref === formatReference(ref));
   // Until the next look has checked it against the policy of now, it is as if it had not been fetched.
@@ -41,15 +61,30 @@ export function snapshotFor(application: Application, source: Source): SourceSta
   return { snapshot: isGood ? entry.snapshot : undefined, reason: known(entry?.reason) };
 }
 
-/** The part of an Application that says which Snapshot it follows; equal for two exactly when they follow the same. */
-export function sourceKey({ spec: { source } }: Application): string {
-  const which =
-    source.sourceRef.kind === 'ChartRepository'
-      ? formatChart(source.chart ?? '', source.version)
-      : source.ref === undefined
-        ? ''
-        : formatReference(source.ref);
-  return JSON.stringify([source.sourceRef.kind, source.sourceRef.name, which]);
+/** The Snapshots that an Application follows; two Applications that share one may be changed by the same commit. Pure. */
+export function sourceKeys({ spec: { source } }: Application): readonly string[] {
+  const named = (ref: GitReference | undefined): string => (ref === undefined ? '' : formatReference(ref));
+  const which = source.sourceRef.kind === 'ChartRepository' ? formatChart(source.chart ?? '', source.version) : named(source.ref);
+  return [
+    JSON.stringify([source.sourceRef.kind, source.sourceRef.name, which]),
+    ...(source.files ?? []).map(({ sourceRef, ref }) => JSON.stringify([sourceRef.kind, sourceRef.name, named(ref)])),
+  ];
+}
+
+/** The newest commits that an Application follows, for `status.commit` and `status.files`. */
+export interface FollowedCommits {
+  /** Undefined: there is none. */
+  readonly commit: string | undefined;
+  readonly files: readonly { readonly at: string; readonly commit: string }[];
+}
+
+export async function followedCommits(read: SourceReader, application: Application): Promise<FollowedCommits> {
+  const source = await readSource(read, application);
+  const files = (await readFileSources(read, application)).flatMap(({ file, source: other }) => {
+    const commit = other === undefined ? undefined : snapshotAt(other, file.ref).snapshot?.commit;
+    return commit === undefined ? [] : [{ at: plainDirectory(file.at), commit }];
+  });
+  return { commit: source === undefined ? undefined : snapshotFor(application, source).snapshot?.commit, files };
 }
 
 export function isChartRepository(source: Source): source is ChartRepository {

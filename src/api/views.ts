@@ -1,11 +1,25 @@
 import type { ReasonAction } from './actions.ts';
 import type { JourneyStop } from './journey.ts';
+import type { ReleasedFiles } from './kinds/release.ts';
 import type { ObjectIdentity, ObjectReport } from './wire.ts';
 
 /**
  * `/views/v1`: read-only aggregates for the console and the CLI. Bounded, sorted and grouped by the plane; each names the
  * revision it was read at. They hold sentences made by `say`, so that every surface tells the same story.
  */
+
+/** Of `spec.source.files`: another source that something was rendered from, beside its own. */
+export interface FilesView {
+  readonly source: string;
+  readonly path: string;
+  readonly at: string;
+  readonly commit: string;
+  readonly subject: string | undefined;
+}
+
+export function namedFiles({ name, path, at, commit, subject }: ReleasedFiles): FilesView {
+  return { source: name, path, at, commit, subject };
+}
 
 /** What a delivery looks like from afar; decides shape and colour of a cell. */
 export const deliveryStates = ['failed', 'blocked', 'drifted', 'unknown', 'waiting', 'progressing', 'ready'] as const;
@@ -132,6 +146,8 @@ export interface ApplicationView extends ApplicationSummary {
   readonly revision: number;
   readonly at: string;
   readonly source: { readonly kind: string; readonly name: string; readonly url: string | undefined; readonly path: string };
+  /** What is worth knowing and stops nothing. */
+  readonly notices: readonly string[];
   readonly problem: StandingProblem | undefined;
   /** The first 1,000, worst first. */
   readonly deliveries: readonly DeliveryCell[];
@@ -142,6 +158,8 @@ export interface ApplicationView extends ApplicationSummary {
     readonly commit: string;
     readonly subject: string | undefined;
     readonly author: string | undefined;
+    readonly version: string | undefined;
+    readonly files: readonly FilesView[];
     readonly renderedAt: string;
     readonly clusters: number;
     readonly bundles: number;
@@ -258,8 +276,12 @@ export interface DeliveryView extends DeliveryCell {
         readonly bundle: string;
         readonly commit: string | undefined;
         readonly subject: string | undefined;
+        readonly version: string | undefined;
+        readonly files: readonly FilesView[];
       }
     | undefined;
+  /** NOTES.txt of the chart for this cluster, without what is sealed; undefined where it has none, or not of this release. */
+  readonly notes: string | undefined;
   readonly applied: { readonly release: string; readonly bundle: string; readonly at: string } | undefined;
   readonly action: ReasonAction;
   /** The newest first: a commit that is stuck before its release, then the release that is wanted. */
@@ -267,6 +289,7 @@ export interface DeliveryView extends DeliveryCell {
     readonly release: string | undefined;
     readonly commit: string | undefined;
     readonly subject: string | undefined;
+    readonly files: readonly FilesView[];
     readonly stops: readonly JourneyStop[];
   }[];
   /** Every reason that holds, in the fixed precedence; the first is the sentence. */
@@ -436,6 +459,8 @@ export interface CommitView {
   /** "touched 2 applications on 94 clusters". */
   readonly sentence: string;
   readonly releases: readonly (ChangeRelease & {
+    /** Arguments of `fairlead diff` that render the commit anew. */
+    readonly diff: string;
     /** The release before it, which the differences are against. */
     readonly against: string | undefined;
     /** Clusters whose content it changed. */
@@ -472,11 +497,13 @@ export interface SearchView {
   )[];
 }
 
-/** `GET /views/v1/diff/<project>/<application>?commit=<ref>`: what a commit would change, per cluster, rendered; clusters alike share an entry. */
+/** `GET /views/v1/diff/<project>/<application>?commit=<ref>&files=<at>=<ref>&refresh=true`: what a commit would change, per cluster, rendered; clusters alike share an entry. */
 export interface DiffView {
   readonly revision: number;
   readonly application: string;
   readonly commit: string;
+  readonly subject: string | undefined;
+  readonly files: readonly FilesView[];
   readonly against: string | undefined;
   readonly groups: readonly {
     readonly clusters: readonly string[];

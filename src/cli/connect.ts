@@ -4,7 +4,7 @@ import { API_VERSION, formatKey, type Key, type Kind, type PlaneObject } from '#
 import { FairleadError, silentLog } from '#base';
 import { createKubeClient, loadKubeconfig, type KubeClient } from '#kube';
 
-export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
+export type Query = Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
 
 /** A conversation with one plane. */
 export interface Plane {

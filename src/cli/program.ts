@@ -219,9 +219,22 @@ export function buildProgram(io: Io, answer: (code: number) => void): Command {
     'what a commit would change, per cluster, rendered (exit code 3 if anything)',
     async (plane, common, [name = ''], options) => {
       const { diff } = await import('./commands/diff.ts');
-      return diff(plane, io, parseTarget(name, common.project), options['commit'] as string | undefined, common.output);
+      const asked = {
+        commit: options['commit'] as string | undefined,
+        files: options['files'] as string[],
+        refresh: options['refresh'] === true,
+      };
+      return diff(plane, io, parseTarget(name, common.project), asked, common.output);
     },
-  ).option('--commit <ref>', 'branch, tag or commit; default: what the source is at now');
+  )
+    .option('--commit <ref>', 'branch or commit, or version of a chart; default: what the source is at now')
+    .option(
+      '--files <at=ref>',
+      'branch or commit for a directory of spec.source.files, such as values=main; may be repeated',
+      collect,
+      [],
+    )
+    .option('--refresh', 'with dependencies and remote bases resolved anew, as reconcile --refresh would');
 
   ask(
     'why <target> [cluster]',
@@ -232,16 +245,29 @@ export function buildProgram(io: Io, answer: (code: number) => void): Command {
     },
   );
 
+  ask(
+    'notes <application> [cluster]',
+    'what the NOTES.txt of a chart says, on each cluster or one',
+    async (plane, common, [name = '', cluster]) => {
+      const { notes } = await import('./commands/notes.ts');
+      return notes(plane, io, parseTarget(name, common.project), cluster, common.output);
+    },
+  );
+
   for (const [verb, description] of [
     ['suspend', 'make no new releases (application), do not read (gitrepo), assign nothing (cluster)'],
     ['resume', 'undo suspend'],
     ['reconcile', 'look again now; of an application at its source, too'],
   ] as const) {
-    ask(`${verb} <target>`, description, async (plane, common, [name = '']) => {
+    const command = ask(`${verb} <target>`, description, async (plane, common, [name = ''], options) => {
       const { reconcile, setSuspended } = await import('./commands/change.ts');
       const target = parseTarget(name, common.project);
-      return verb === 'reconcile' ? reconcile(plane, io, target) : setSuspended(plane, io, target, verb === 'suspend');
+      return verb === 'reconcile'
+        ? reconcile(plane, io, target, options['refresh'] === true)
+        : setSuspended(plane, io, target, verb === 'suspend');
     });
+    if (verb === 'reconcile')
+      command.option('--refresh', 'application: also resolve anew the dependencies and remote bases that are not locked');
   }
 
   return program;

@@ -13,7 +13,8 @@ export interface Impersonation {
   readonly groups?: readonly string[];
 }
 
-export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
+/** A list is the same name several times. */
+export type Query = Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
 
 export interface KubeRequest {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
@@ -375,8 +376,11 @@ function readLines(response: IncomingMessage, request: KubeStreamRequest, stats:
 }
 
 function formatQuery(query: Query | undefined): string {
-  const pairs = Object.entries(query ?? {}).filter(([, value]) => value !== undefined);
-  return pairs.length === 0 ? '' : `?${new URLSearchParams(pairs.map(([key, value]) => [key, String(value)])).toString()}`;
+  const pairs = Object.entries(query ?? {}).flatMap(([key, value]): [string, string][] => {
+    const values = Array.isArray(value) ? value : value === undefined ? [] : [value];
+    return values.map((one) => [key, String(one)]);
+  });
+  return pairs.length === 0 ? '' : `?${new URLSearchParams(pairs).toString()}`;
 }
 
 function impersonationHeaders(who: Impersonation): Record<string, string | string[]> {

@@ -1,4 +1,4 @@
-import type { DiffView } from '#api';
+import { namedFiles, type DiffView } from '#api';
 import { diffObjects, formatYaml, markedYaml, type KubeObject } from '#kube';
 import type { Manifests } from './views/index.ts';
 import type { Preview, PreviewedObject } from './applications/index.ts';
@@ -9,6 +9,8 @@ export function diffViewOf(application: string, revision: number, preview: Previ
     revision,
     application,
     commit: preview.commit,
+    subject: preview.subject,
+    files: preview.files.map(namedFiles),
     against: preview.against,
     errors: preview.errors,
     groups: preview.groups.map(({ clusters, changes, unchanged, hooks }) => ({

@@ -47,7 +47,6 @@ import {
   createApplications,
   previewCommit,
   referenceKey,
-  refOf,
   type OpenSnapshot,
   type ResolveReferences,
 } from './applications/index.ts';
@@ -201,8 +200,13 @@ export async function startPlane(options: PlaneOptions): Promise<Plane> {
     };
     const charts = createCharts({ ...reading, fetch, cache, pulse: (kind, key, value) => store.pulse(kind, key, value) });
     const remote = new RemoteResolver({ ...reading, allowFileUrls: options.allowFileUrls, read: store, sources, fetch, cache });
-    const resolveReferences: ResolveReferences = (references, { project, pins, signal }) =>
-      remote.resolve(references, { project, pin: (reference) => pins.get(referenceKey(reference)), signal });
+    const resolveReferences: ResolveReferences = (references, { project, pins, isDue, signal }) =>
+      remote.resolve(references, {
+        project,
+        pin: (reference) => pins.get(referenceKey(reference)),
+        isDue: (reference) => isDue(referenceKey(reference)),
+        signal,
+      });
     const openSnapshot: OpenSnapshot = (uid, commit, kind) =>
       kind === ChartRepository.kind ? charts.openSnapshot(uid, commit) : sources.openSnapshot(uid, commit);
     for (const route of hookRoutes({
@@ -272,7 +276,7 @@ export async function startPlane(options: PlaneOptions): Promise<Plane> {
         const [facts] = await readFacts(store, [delivery], clock.now(), { live: agents.live, releases, frozen });
         return facts === undefined ? [] : why(facts).because;
       },
-      async diff(project, application, ref, signal) {
+      async diff(project, application, query, signal) {
         const preview = await previewCommit(
           {
             read: store,
@@ -280,16 +284,15 @@ export async function startPlane(options: PlaneOptions): Promise<Plane> {
             openSnapshot,
             resolveReferences,
             derive: (purpose, ...parts) => keys.derive(purpose, ...parts),
-            resolve: (source, application, name, stop) => {
+            resolve: (source, { ref, chart, version }, stop) => {
               const context = { read: store, clock, signal: stop };
-              const { chart = '', version = '*' } = application.spec.source;
               return isChartRepository(source)
-                ? charts.resolve(source, { chart, version: name ?? version }, context)
-                : sources.resolve(source, name === undefined ? source.spec.ref : refOf(name), context);
+                ? charts.resolve(source, { chart, version }, context)
+                : sources.resolve(source, ref, context);
             },
           },
           { namespace: project, name: application },
-          ref,
+          query,
           signal,
         );
         return preview === undefined ? undefined : diffViewOf(application, store.revision(), preview);

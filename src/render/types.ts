@@ -227,7 +227,7 @@ export type RenderResult =
       /** In the order of weight, then name. */
       readonly hooks: readonly RenderedHook[];
       readonly engine: 'manifests' | 'kustomize' | 'helm';
-      /** A chart's NOTES.txt, or ''. */
+      /** A chart's NOTES.txt, or ''; what the chart also puts into Secrets is `[redacted]` in it. */
       readonly notes: string;
       readonly readSet: ReadSet;
       readonly rendererVersion: string;

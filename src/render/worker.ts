@@ -9,6 +9,7 @@ import { argv, exit, memoryUsage, stdin, stdout } from 'node:process';
 import { Worker } from 'node:worker_threads';
 import { encodeFrame, FrameReader } from './frame.ts';
 import { compileModule, ModuleRunner, type ModuleOutcome } from './module.ts';
+import { redactNotes } from './redact-notes.ts';
 import type { ChildAnswer, ChildObject, ChildRequest, ModuleObject, ModuleResult } from './protocol.ts';
 import { Sealer } from './seal.ts';
 
@@ -115,6 +116,7 @@ async function answerRendered(
   if (sealings > request.maxSealings) return refuse(id, 'sealings', 'secrets × clusters', request.maxSealings, sealings);
   const parts: Uint8Array[] = [];
   const objects: ChildObject[] = [];
+  const secrets: Uint8Array[] = [];
   let at = 0;
   let total = 0;
   for (const object of result.objects) {
@@ -125,18 +127,20 @@ async function answerRendered(
     const sealed = [];
     if (object.sensitive) {
       parts.push(redacted);
+      secrets.push(body);
       for (const sealer of sealers) {
         const { equality, bytes } = await sealer.seal(body);
         sealed.push({ equality, bytes: bytes.byteLength });
         parts.push(bytes);
       }
-      body.fill(0);
     } else parts.push(body);
     for (const part of parts.slice(first)) total += part.byteLength;
     if (total > request.maxOutputBytes)
       return refuse(id, 'output-size', 'all objects and their sealed copies', request.maxOutputBytes, total);
     objects.push({ ...facts(object), bytes: parts[first]?.byteLength ?? 0, sealed });
   }
+  const notes = redactNotes(result.notes, secrets);
+  for (const secret of secrets) secret.fill(0);
   send(
     {
       kind: 'rendered',
@@ -145,7 +149,7 @@ async function answerRendered(
       objects,
       readSet: result.readSet,
       engine: result.engine,
-      notes: result.notes,
+      notes,
       randomness: outcome.randomness,
       renderMs,
       sealMs: performance.now() - started,

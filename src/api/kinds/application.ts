@@ -33,7 +33,7 @@ const HelmRender = Type.Object(
       Type.Array(Type.String({ minLength: 1, maxLength: 1024 }), {
         maxItems: 100,
         description:
-          'Value files, merged in this order over the values of the chart. Relative to the path, or to the repository with a / in front; may use ${cluster.name} and ${cluster.labels.<key>}.',
+          'Value files, merged in this order over the values of the chart. Relative to the path, or to the repository with a / in front; below a directory of source.files, from there; may use ${cluster.name} and ${cluster.labels.<key>}.',
         'x-kubernetes-list-type': 'atomic',
       }),
     ),
@@ -207,6 +207,67 @@ export const DeliverySettings = Type.Object({
 });
 export type DeliverySettings = Static<typeof DeliverySettings>;
 
+/** Files of another source, mounted beside those of the Application's own. */
+export const FileSource = Type.Object({
+  sourceRef: Type.Object({
+    kind: Type.Enum(['GitRepository'], { description: 'Kind of the source.' }),
+    name: Type.String({ minLength: 1, maxLength: 253, description: 'Name of the source, in the same project.' }),
+  }),
+  ref: Type.Optional(GitReference),
+  path: Type.Optional(
+    Type.String({ maxLength: 1024, default: '.', description: 'Directory of that source; takes no variables.' }),
+  ),
+  at: Type.String({
+    minLength: 1,
+    maxLength: 250,
+    description:
+      'Directory under which its files are found, such as values. It must not exist in the source of the Application. A value file named values/prod.yaml is then prod.yaml of the path.',
+  }),
+});
+export type FileSource = Static<typeof FileSource>;
+
+/** Why a path cannot be one of `spec.source.files`: it stays below where it starts, and means one directory. */
+function faultOfPath(text: string): string | undefined {
+  if (text.startsWith('/') || text.includes('\\') || text.split('/').includes('..'))
+    return 'leads out of the source; write a directory below its root';
+  return text.includes('${') ? 'takes no variables; they may be used in render.helm.valueFiles' : undefined;
+}
+
+function checkFiles(files: readonly FileSource[]): Violation[] {
+  const violations: Violation[] = [];
+  const places: string[] = [];
+  for (const [index, { ref, path = '.', at }] of files.entries()) {
+    const field = `spec.source.files[${index}]`;
+    const refuse = (name: string, message: string): void => {
+      violations.push({ field: `${field}.${name}`, reason: 'FieldValueInvalid', message });
+    };
+    violations.push(...checkReference(ref, `${field}.ref`));
+    const pathFault = faultOfPath(path);
+    if (pathFault !== undefined) refuse('path', pathFault);
+    const atFault = faultOfPath(at);
+    const place = plainDirectory(at);
+    if (atFault !== undefined) refuse('at', atFault);
+    else if (place === '') refuse('at', 'is the root of the source; name a directory, such as values');
+    else if (place.split('/').some((part) => part.startsWith('.'))) refuse('at', 'has a part that begins with a dot');
+    else if (places.some((other) => isWithin(other, place) || isWithin(place, other)))
+      refuse('at', "is another entry's directory, or one in it; give each its own");
+    places.push(place);
+  }
+  return violations;
+}
+
+/** `values/eu` for `./values//eu/`, '' for the root. */
+export function plainDirectory(path: string): string {
+  return path
+    .split('/')
+    .filter((part) => part !== '' && part !== '.')
+    .join('/');
+}
+
+function isWithin(directory: string, path: string): boolean {
+  return path === directory || path.startsWith(`${directory}/`);
+}
+
 /** A chart and its version belong to a ChartRepository, a reference to a GitRepository. */
 function checkSource(source: {
   readonly sourceRef: { readonly kind: string };
@@ -263,6 +324,13 @@ export const Application = defineKind({
             'Version of the chart, or a semantic version range such as 1.2.x. Default: the highest that is no pre-release.',
         }),
       ),
+      files: Type.Optional(
+        Type.Array(FileSource, {
+          maxItems: 10,
+          description: 'Files of other sources, such as the value files of a chart that comes from a ChartRepository.',
+          'x-kubernetes-list-type': 'atomic',
+        }),
+      ),
     }),
     targets: Type.Optional(
       Type.Array(Target, {
@@ -289,6 +357,22 @@ export const Application = defineKind({
     ),
     /** Last commit that was looked at, whether or not it changed anything. */
     commit: Type.Optional(Type.String({ description: 'Last commit that was looked at.' })),
+    files: Type.Optional(
+      Type.Array(
+        Type.Object({
+          at: Type.String({ description: 'Directory of spec.source.files that they are under.' }),
+          commit: Type.String({ description: 'Last commit that was looked at.' }),
+        }),
+        { description: 'The same of spec.source.files.', 'x-kubernetes-list-type': 'atomic' },
+      ),
+    ),
+    notices: Type.Optional(
+      Type.Array(StoredReason, {
+        maxItems: 20,
+        description: 'What is worth knowing and stops nothing, such as a dependency that is not locked.',
+        'x-kubernetes-list-type': 'atomic',
+      }),
+    ),
     deliveries: Type.Optional(
       Type.Object({
         total: Type.Integer({ description: 'Clusters it is delivered to.' }),
@@ -342,6 +426,7 @@ export const Application = defineKind({
   rules: [
     (o) => checkReference(o.spec.source.ref, 'spec.source.ref'),
     (o) => checkSource(o.spec.source),
+    (o) => checkFiles(o.spec.source.files ?? []),
     (o) =>
       [o.spec.render, ...(o.spec.targets ?? []).map((target) => target.render)].flatMap((render, index): Violation[] =>
         Object.keys(render ?? {}).length < 2

@@ -154,3 +154,6 @@ export const WAIVER_ANNOTATION = 'fairlead.dev/waiver';
 
 /** Annotation by which a person has the agent compare everything anew; its value is any text that was not there before. */
 export const RECONCILE_ANNOTATION = 'fairlead.dev/reconcile';
+
+/** On an Application: another value asks for what its charts and kustomizations name elsewhere to be resolved anew, once. */
+export const REFRESH_ANNOTATION = 'fairlead.dev/refresh';

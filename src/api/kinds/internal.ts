@@ -78,6 +78,8 @@ export const RenderRow = defineKind({
   description: 'What the newest Release of one Application was rendered from.',
   spec: Type.Object({
     applicationUid: Type.String(),
+    /** The REFRESH_ANNOTATION that what is fetched from elsewhere was last resolved for. */
+    refreshed: Type.Optional(Type.String()),
     /** One per path and options: clusters that are rendered from the same files in the same way. */
     trees: Type.Array(
       Type.Object({
@@ -89,8 +91,12 @@ export const RenderRow = defineKind({
         outside: Type.Optional(Type.Array(Type.String())),
         /** What was fetched: `referenceKey` → digest. */
         pins: Type.Optional(Type.Record(Type.String(), Type.String())),
-        /** A chart's NOTES.txt, of the first render. */
-        notes: Type.Optional(Type.String()),
+        /** Of what might be another thing when it is asked for again: `referenceKey` → what it was found to be, and when. */
+        floating: Type.Optional(
+          Type.Record(Type.String(), Type.Object({ what: Type.String(), found: Type.String(), at: Type.String() })),
+        ),
+        /** Files whose Chart.lock no longer is of their Chart.yaml. */
+        staleLocks: Type.Optional(Type.Array(Type.String())),
         /** sha256 over names and object ids of the files that the renders read or looked for. */
         files: Type.String(),
         /** What they read and looked for: by it, `files` of another tree. */
@@ -112,6 +118,8 @@ export const RenderRow = defineKind({
           Type.Object({
             /** sha256 over the values. */
             values: Type.String(),
+            /** A chart's NOTES.txt, without what is sealed. */
+            notes: Type.Optional(Type.String()),
             bundles: Type.Array(
               Type.Object({
                 digest: Type.String(),

@@ -26,6 +26,24 @@ export const Release = defineKind({
       committedAt: Type.String({ format: 'date-time', description: 'Committer date of that commit.' }),
       author: Type.Optional(Type.String({ description: 'Author of that commit.' })),
       subject: Type.Optional(Type.String({ description: 'First line of its message.' })),
+      files: Type.Optional(
+        Type.Array(
+          Type.Object({
+            kind: Type.String({ description: 'Kind of the source.' }),
+            name: Type.String({ description: 'Name of the source.' }),
+            path: Type.String({ description: 'Directory of the source.' }),
+            at: Type.String({ description: 'Directory under which its files were found.' }),
+            commit: Type.String({ description: 'Commit that was rendered.' }),
+            committedAt: Type.String({ format: 'date-time', description: 'Committer date of that commit.' }),
+            author: Type.Optional(Type.String({ description: 'Author of that commit.' })),
+            subject: Type.Optional(Type.String({ description: 'First line of its message.' })),
+          }),
+          {
+            'x-kubernetes-list-type': 'atomic',
+            description: 'Other sources that it was rendered from, as spec.source.files says.',
+          },
+        ),
+      ),
     }),
     rendererVersion: Type.String({ description: 'Version of the renderer.' }),
     settings: DeliverySettings,
@@ -74,6 +92,25 @@ export const Release = defineKind({
 });
 
 export type Release = ObjectOf<typeof Release>;
+
+export type ReleasedFiles = NonNullable<Release['spec']['source']['files']>[number];
+
+/** A commit that a Release was rendered from. */
+export type ReleasedCommit = Pick<Release['spec']['source'], 'kind' | 'name' | 'commit' | 'committedAt' | 'author' | 'subject'>;
+
+/** Every commit that a Release was rendered from, its own source's first. */
+export function commitsOf({ spec: { source } }: Pick<Release, 'spec'>): readonly ReleasedCommit[] {
+  return [source, ...(source.files ?? [])];
+}
+
+/** The youngest of them: without it there would have been no such Release. */
+export function youngestCommit(release: Pick<Release, 'spec'>): ReleasedCommit {
+  const { source } = release.spec;
+  return commitsOf(release).reduce<ReleasedCommit>(
+    (youngest, one) => (Date.parse(one.committedAt) > Date.parse(youngest.committedAt) ? one : youngest),
+    source,
+  );
+}
 
 export function releaseName(application: string, number: number): string {
   return `${application}.${number}`;

@@ -3,17 +3,24 @@ import type { Plane } from '../connect.ts';
 import { count, printable, show, type Io, type OutputFormat } from '../output.ts';
 import type { Target } from '../targets.ts';
 
-/** `fairlead diff APP --commit REF`: what a commit would change, per cluster, rendered by the plane. Exit code 3 when it would change something. */
+export interface DiffOptions {
+  readonly commit: string | undefined;
+  /** `<at>=<ref>` each. */
+  readonly files: readonly string[];
+  readonly refresh: boolean;
+}
+
+/** `fairlead diff APP --commit REF --files AT=REF --refresh`: what a commit would change, per cluster, rendered by the plane. Exit code 3 when it would change something. */
 export async function diff(
   plane: Plane,
   io: Io,
   target: Target,
-  commit: string | undefined,
+  { commit, files, refresh }: DiffOptions,
   output: OutputFormat,
 ): Promise<number> {
   const view = await plane.view<DiffView>(
     `diff/${encodeURIComponent(target.key.namespace)}/${encodeURIComponent(target.key.name)}`,
-    { commit },
+    { commit, files, ...(refresh ? { refresh: 'true' } : {}) },
   );
   show(io, output, {
     value: view,
@@ -34,7 +41,8 @@ function named({ kind, namespace, name }: ObjectIdentity): string {
 }
 
 function draw(view: DiffView): string {
-  const out = [`${view.application}: ${view.commit.slice(0, 10)} against ${view.against ?? 'nothing'}\n`];
+  const files = view.files.map((one) => `, ${one.at} from ${one.source} ${one.commit.slice(0, 10)}`);
+  const out = [`${view.application}: ${view.commit.slice(0, 10)}${files.join('')} against ${view.against ?? 'nothing'}\n`];
   for (const group of view.groups) {
     out.push(
       `\n${group.clusters.join(', ')}: ${group.changes.length === 0 ? 'no change' : count(group.changes.length, 'object')} (${group.unchanged} unchanged)\n`,

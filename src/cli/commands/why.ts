@@ -47,6 +47,13 @@ function whyApplication(view: ApplicationView, nowMs: number): string {
   const out = [line(`${view.project}/${view.name}: ${view.sentence}`)];
   if (view.problem !== undefined) out.push(line(`  since ${age(view.problem.since, nowMs)}, who can act: ${view.problem.actor}`));
   if (view.suspended) out.push(line(`  suspended: no new release is made or assigned; fairlead resume application/${view.name}`));
+  const [newest] = view.releases;
+  if (newest !== undefined) {
+    out.push(line(`  ${newest.name}: ${newest.commit.slice(0, 10)} ${newest.subject ?? ''}`));
+    for (const { at, source, path, commit, subject } of newest.files)
+      out.push(line(`    with ${at}/ from ${path} of ${source}: ${commit.slice(0, 10)} ${subject ?? ''}`));
+  }
+  for (const notice of view.notices) out.push(line(`  note: ${notice}`));
   for (const cell of view.deliveries)
     out.push(line(`  ${cell.state === 'ready' ? 'ok ' : '-> '} ${cell.cluster}: ${cell.sentence}`));
   return out.join('');
@@ -66,8 +73,11 @@ function whyDelivery(view: DeliveryView, nowMs: number): string {
     line(`${view.project}/${view.application} on ${view.cluster}: ${view.sentence}`),
     line(`  since ${age(view.since, nowMs)}, who can act: ${view.actor}`),
   ];
-  if (view.wanted !== undefined)
+  if (view.wanted !== undefined) {
     out.push(line(`  wanted:  ${view.wanted.release} (${(view.wanted.commit ?? '').slice(0, 10)} ${view.wanted.subject ?? ''})`));
+    for (const { at, source, path, commit, subject } of view.wanted.files)
+      out.push(line(`  with:    ${at}/ from ${path} of ${source} (${commit.slice(0, 10)} ${subject ?? ''})`));
+  }
   if (view.applied !== undefined) out.push(line(`  applied: ${view.applied.release}, ${age(view.applied.at, nowMs)} ago`));
   for (const { commit, release, stops } of view.journeys) {
     const way = stops.map(({ word, state, at }) =>

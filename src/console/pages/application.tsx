@@ -5,6 +5,7 @@ import { Copy } from '../parts/copy.tsx';
 import { Crumbs } from '../parts/crumbs.tsx';
 import { DataTable } from '../parts/data-table.tsx';
 import { DeliveryTable } from '../parts/delivery-table.tsx';
+import { FilesFrom } from '../parts/files-from.tsx';
 import { Labels } from '../parts/labels.tsx';
 import { Loaded } from '../parts/loaded.tsx';
 import { Matrix } from '../parts/matrix.tsx';
@@ -42,7 +43,20 @@ export function ApplicationPage(): React.ReactNode {
             <dt>Commit</dt>
             <dd>
               <CommitLink commit={view.commit} /> {view.subject ?? ''}
+              <FilesFrom files={view.releases[0]?.files ?? []} />
             </dd>
+            {view.notices.length === 0 ? null : (
+              <>
+                <dt>To know</dt>
+                <dd>
+                  {view.notices.map((notice) => (
+                    <span key={notice} className="line">
+                      {notice}
+                    </span>
+                  ))}
+                </dd>
+              </>
+            )}
             <dt>As Git says</dt>
             <dd>
               {view.ready} of {view.total} clusters
@@ -100,6 +114,7 @@ function Releases({ releases }: { readonly releases: ApplicationView['releases']
           cell: (release) => (
             <>
               <CommitLink commit={release.commit} /> {release.subject ?? ''}
+              <FilesFrom files={release.files} />
             </>
           ),
           look: 'words',

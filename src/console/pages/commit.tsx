@@ -45,10 +45,12 @@ export function CommitPage(): React.ReactNode {
           ))}
           <Copy
             commands={[
-              `kubectl get releases -A --field-selector spec.source.commit=${view.commit}`,
+              ...(view.releases.every(({ diff }) => diff.startsWith('--files'))
+                ? []
+                : [`kubectl get releases -A --field-selector spec.source.commit=${view.commit}`]),
               ...view.releases
                 .slice(0, 3)
-                .map(({ application, project }) => `fairlead diff ${application} --commit ${view.commit} -n ${project}`),
+                .map(({ application, project, diff }) => `fairlead diff ${application} ${diff} -n ${project}`),
             ]}
           />
         </>

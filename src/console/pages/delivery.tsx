@@ -11,6 +11,7 @@ import { Standing } from '../parts/says.tsx';
 import { StateBadge } from '../parts/state-mark.tsx';
 import { Age } from '../parts/time.tsx';
 import { useTitle } from '../title.ts';
+import { FilesFrom } from '../parts/files-from.tsx';
 import { CommitLink } from './application.tsx';
 
 /** The atom of every view: one application on one cluster, and why it is as it is. */
@@ -65,6 +66,7 @@ export function DeliveryPage(): React.ReactNode {
             <dd>
               <span className="mono">{view.wanted?.release ?? 'nothing'}</span>{' '}
               {view.wanted?.commit === undefined ? null : <CommitLink commit={view.wanted.commit} />} {view.wanted?.subject ?? ''}
+              <FilesFrom files={view.wanted?.files ?? []} />
             </dd>
             <dt>Applied</dt>
             <dd>
@@ -82,6 +84,12 @@ export function DeliveryPage(): React.ReactNode {
               </>
             )}
           </dl>
+          {view.notes === undefined ? null : (
+            <details className="notes" open={view.notes.split('\n').length <= 12}>
+              <summary>Notes of the chart</summary>
+              <pre>{view.notes}</pre>
+            </details>
+          )}
           <h2>Objects</h2>
           <ObjectTree rows={view.objects} at={{ project, application, cluster }} />
           <h2>What happened</h2>

@@ -4,7 +4,7 @@ import { ageText, Clock } from './time.tsx';
 
 /** The way of a release to this cluster, a time on each station; the first one not reached says what it waits for. */
 export function Journey({ journey }: { readonly journey: DeliveryView['journeys'][number] }): React.ReactNode {
-  const { release, commit, subject, stops } = journey;
+  const { release, commit, subject, files, stops } = journey;
   const titled = release ?? (commit === undefined ? 'the first release' : commit.slice(0, 10));
   return (
     <section className="way">
@@ -18,6 +18,15 @@ export function Journey({ journey }: { readonly journey: DeliveryView['journeys'
           </Link>
         )}
         <span className="muted">{subject ?? ''}</span>
+        {files.map((one) => (
+          <span key={one.at}>
+            <span className="muted">with {one.source}</span>{' '}
+            <Link className="mono" to="/commits/$commit" params={{ commit: one.commit }}>
+              {one.commit.slice(0, 10)}
+            </Link>{' '}
+            <span className="muted">{one.subject ?? ''}</span>
+          </span>
+        ))}
       </p>
       <ol className="journey" aria-label={`The way of ${titled}`}>
         {stops.map((stop, index) => (

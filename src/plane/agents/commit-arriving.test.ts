@@ -3,15 +3,17 @@ import { test } from 'node:test';
 import { API_VERSION, type Application, type Delivery, type Release } from '#api';
 import { isBehind, type Sibling } from './commit-arriving.ts';
 
+type Files = readonly { readonly at: string; readonly commit: string }[];
+
 const metadata = { name: 'b', namespace: 'default', uid: 'u', generation: 1, creationTimestamp: '2026-01-01T00:00:00Z' };
 
-function application(commit: string, spec: Partial<Application['spec']> = {}): Application {
+function application(commit: string, spec: Partial<Application['spec']> = {}, files: Files = []): Application {
   return {
     apiVersion: API_VERSION,
     kind: 'Application',
     metadata,
     spec: { source: { sourceRef: { kind: 'GitRepository', name: 'fleet' } }, ...spec },
-    status: { commit },
+    status: { commit, ...(files.length === 0 ? {} : { files: [...files] }) },
   };
 }
 
@@ -26,15 +28,19 @@ function release(bundle: string, applicationUid = 'u'): Release {
 }
 
 test('a Delivery is behind a commit that was not looked at, or whose Release is not assigned', () => {
-  const at = { commit: 'c2', delivery: delivery('old'), newest: undefined };
+  const at = { followed: { commit: 'c2', files: [] as Files }, delivery: delivery('old'), newest: undefined };
+  const values = { ...at, followed: { commit: 'c2', files: [{ at: 'values', commit: 'v2' }] } };
   const cases: readonly (readonly [Sibling, boolean])[] = [
     [{ ...at, application: application('c1') }, true],
     [{ ...at, application: application('c2') }, false],
     [{ ...at, application: application('c2'), newest: release('new') }, true],
     [{ ...at, application: application('c2'), newest: release('old') }, false],
+    // Of its value files a newer commit has not been looked at; then it has.
+    [{ ...values, application: application('c2', {}, [{ at: 'values', commit: 'v1' }]) }, true],
+    [{ ...values, application: application('c2', {}, [{ at: 'values', commit: 'v2' }]) }, false],
     // Nothing will come of these: nobody waits for them.
     [{ ...at, application: application('c1', { suspend: true }) }, false],
-    [{ ...at, application: application('c1'), commit: undefined }, false],
+    [{ ...at, application: application('c1'), followed: { commit: undefined, files: [] } }, false],
     [{ ...at, application: application('c2'), newest: release('new', 'another') }, false],
     [
       { ...at, application: { ...application('c1'), metadata: { ...metadata, deletionTimestamp: '2026-01-01T00:00:00Z' } } },

@@ -1,12 +1,12 @@
 import {
   Application,
-  readSource,
-  snapshotFor,
-  sourceKey,
+  followedCommits,
+  sourceKeys,
   type Bundle,
   type Cluster,
   type Delivery,
   type DesiredState,
+  type FollowedCommits,
   type Release,
 } from '#api';
 import type { Reader } from '#plane/engine';
@@ -19,8 +19,8 @@ export const ARRIVING_MS = 10_000;
 /** Of one application that is delivered to the cluster: what tells whether the newest commit has reached its Delivery. */
 export interface Sibling {
   readonly application: Application;
-  /** Newest commit of its source for the reference it follows. */
-  readonly commit: string | undefined;
+  /** Newest commits of its sources for the references it follows. */
+  readonly followed: FollowedCommits;
   readonly delivery: Delivery;
   /** Its newest Release, if that is not the wanted one. */
   readonly newest: Release | undefined;
@@ -30,11 +30,12 @@ export interface Sibling {
  * Whether the newest commit of its source has not come to this Delivery yet, though it will: it was not looked at, or its
  * Release is not assigned. Pure.
  */
-export function isBehind({ application, commit, delivery, newest }: Sibling): boolean {
+export function isBehind({ application, followed, delivery, newest }: Sibling): boolean {
   const { metadata, spec, status } = application;
   if (metadata.deletionTimestamp !== undefined || spec.suspend === true || delivery.spec.retire !== undefined) return false;
-  if (commit === undefined) return false;
-  if (status?.commit !== commit) return true;
+  if (followed.commit === undefined) return false;
+  if (status?.commit !== followed.commit) return true;
+  if (followed.files.some(({ at, commit }) => status.files?.find((one) => one.at === at)?.commit !== commit)) return true;
   if (newest === undefined || newest.spec.applicationUid !== metadata.uid) return false;
   const bundle = newest.spec.bundles.find((one) => one.clusters.includes(delivery.spec.cluster))?.digest;
   return bundle !== undefined && bundle !== delivery.spec.wanted?.bundle;
@@ -90,15 +91,14 @@ export async function isCommitArriving(
       const { application: name, wanted } = delivery.spec;
       if (namespace !== dropping.project || name === dropping.name) continue;
       const application = await read.get(Application, { namespace, name });
-      if (application === undefined || sourceKey(application) !== sourceKey(own)) continue;
-      const source = await readSource(read, application);
-      const commit = source === undefined ? undefined : snapshotFor(application, source).snapshot?.commit;
+      if (application === undefined || !sourceKeys(application).some((one) => sourceKeys(own).includes(one))) continue;
+      const followed = await followedCommits(read, application);
       const release = application.status?.release?.name;
       const newest =
         release === undefined || release === wanted?.release
           ? undefined
           : await releases.get(read, namespace, release, undefined);
-      if (isBehind({ application, commit, delivery, newest })) return true;
+      if (isBehind({ application, followed, delivery, newest })) return true;
     }
   }
   return false;

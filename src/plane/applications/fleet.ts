@@ -7,7 +7,9 @@ import {
   Cluster,
   formatKey,
   keyOf,
+  REFRESH_ANNOTATION,
   selects,
+  type ObjectMeta,
   type Project,
   type RenderOptions,
 } from '#api';
@@ -38,6 +40,8 @@ interface ApplicationView {
   readonly targets: NonNullable<Application['spec']['targets']>;
   readonly usesFacts: boolean;
   readonly mayBeChart: boolean;
+  /** Names of the sources of its spec.source.files. */
+  readonly fileSources: readonly string[];
 }
 
 /** All clusters and the targets of all Applications: who concerns whom. */
@@ -125,6 +129,14 @@ export class Fleet {
     return [...this.#applications.values()].filter(({ namespace }) => namespace === project.metadata.name).map(({ key }) => key);
   }
 
+  /** Applications that have files of a GitRepository beside those of their own source. */
+  async withFilesOf(read: Reader, { metadata }: { readonly metadata: ObjectMeta }): Promise<string[]> {
+    await this.#applications.load(read);
+    return [...this.#applications.values()]
+      .filter(({ namespace, fileSources }) => namespace === metadata.namespace && fileSources.includes(metadata.name))
+      .map(({ key }) => key);
+  }
+
   async #concerned(read: Reader, images: readonly (ClusterView | undefined)[], news: News): Promise<string[]> {
     await this.#applications.load(read);
     const keys: string[] = [];
@@ -156,6 +168,7 @@ function isOwnNews({ type, before, after }: ObjectChange<Application['spec'], Ap
     before === undefined ||
     before.metadata.generation !== after.metadata.generation ||
     before.metadata.deletionTimestamp !== after.metadata.deletionTimestamp ||
+    before.metadata.annotations?.[REFRESH_ANNOTATION] !== after.metadata.annotations?.[REFRESH_ANNOTATION] ||
     !isDeepStrictEqual(before.metadata.finalizers, after.metadata.finalizers)
   );
 }
@@ -183,6 +196,7 @@ function viewOfApplication(application: Application): ApplicationView {
     targets,
     usesFacts: targets.some((target) => mayUseFacts(mergedRender(render, target.render))),
     mayBeChart: targets.some((target) => mayBeChart(mergedRender(render, target.render))),
+    fileSources: (application.spec.source.files ?? []).map(({ sourceRef }) => sourceRef.name),
   };
 }
 

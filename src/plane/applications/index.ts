@@ -10,7 +10,7 @@
  * It signs and sends nothing, and never looks at a cluster: a Delivery's status belongs to the deliveries room.
  */
 export { createApplications, type ApplicationsOptions } from './applications.ts';
-export { previewCommit, refOf, type Preview, type PreviewedObject } from './preview.ts';
+export { previewCommit, type Preview, type PreviewedObject, type PreviewQuery } from './preview.ts';
 export type { Derive } from './render-tree.ts';
 export {
   describeReference,

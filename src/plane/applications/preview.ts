@@ -1,25 +1,31 @@
 import { FairleadError } from '#base';
 import {
   Application,
+  isChartRepository,
+  plainDirectory,
   Project,
-  readSource,
+  RenderRow,
   say,
   type Bundle,
   type BundleEntry,
+  type GitReference,
   type HookEntry,
   type Release,
   type Snapshot,
   type Source,
+  type SourceState,
   type UntimedReason,
 } from '#api';
 import type { Reader } from '#plane/engine';
 import type { Renderer } from '#render';
+import { findSource, openSource, releasedFiles, type FoundSource, type Lookup } from './application-source.ts';
 import { Fleet } from './fleet.ts';
+import { Pins } from './pins.ts';
 import { bundlesOf } from './plan-release.ts';
 import { reasonOfError, nothingStaged, renderTree, type Derive, type Staged, type TreeRow } from './render-tree.ts';
 import { newestRelease } from './release-controller.ts';
 import type { ResolveReferences } from './remote-references.ts';
-import type { OpenSnapshot } from './snapshot-files.ts';
+import type { OpenSnapshot, SnapshotFiles } from './snapshot-files.ts';
 import { targetsOf } from './targets.ts';
 import { baseGroups } from './wanted-groups.ts';
 
@@ -30,13 +36,22 @@ export interface PreviewOptions {
   /** Fetches what an application needs from other places; absent: it says what that is. */
   readonly resolveReferences?: ResolveReferences;
   readonly derive: Derive;
-  /** Fetches what a name (branch or commit; version of a chart) stands for; nothing follows from it. */
+  /** Fetches what a reference or the version of a chart stands for; nothing follows from it. */
   readonly resolve: (
     source: Source,
-    application: Application,
-    ref: string | undefined,
+    wanted: { readonly ref: GitReference | undefined; readonly chart: string; readonly version: string },
     signal: AbortSignal,
   ) => Promise<{ readonly snapshot: Snapshot } | { readonly reason: UntimedReason }>;
+}
+
+/** What to render in place of what the Application follows. */
+export interface PreviewQuery {
+  /** Branch or commit; version of a chart. */
+  readonly ref?: string | undefined;
+  /** Directory of spec.source.files → branch or commit. */
+  readonly files?: ReadonlyMap<string, string>;
+  /** Whether what is fetched from elsewhere is resolved anew, as by `fairlead reconcile --refresh`. */
+  readonly refresh?: boolean;
 }
 
 export interface PreviewedObject {
@@ -50,6 +65,9 @@ export interface PreviewedObject {
 /** What a commit would change; clusters that would change alike share an entry. */
 export interface Preview {
   readonly commit: string;
+  readonly subject: string | undefined;
+  /** Commits of spec.source.files. */
+  readonly files: NonNullable<Release['spec']['source']['files']>;
   readonly against: string | undefined;
   readonly groups: readonly {
     readonly clusters: readonly string[];
@@ -69,36 +87,43 @@ export interface Preview {
 export async function previewCommit(
   options: PreviewOptions,
   key: { readonly namespace: string; readonly name: string },
-  ref: string | undefined,
+  query: PreviewQuery,
   signal: AbortSignal,
 ): Promise<Preview | undefined> {
   const { read } = options;
   const application = await read.get(Application, key);
   if (application === undefined) return undefined;
   const project = await read.get(Project, { namespace: '', name: key.namespace });
-  const repository = await readSource(read, application);
   const newest = await newestRelease(application, read);
-  const refuse = (commit: string, reason: UntimedReason): Preview => ({
-    commit,
+  const refuse = (reason: UntimedReason, found?: FoundSource): Preview => ({
+    ...namesOf(found),
     against: newest?.metadata.name,
     groups: [],
     errors: [say(reason)],
   });
-  if (project === undefined) return refuse('', { code: 'FL_CLAIM_PROJECT', args: { project: key.namespace } });
-  if (repository === undefined) {
-    const { kind, name } = application.spec.source.sourceRef;
-    return refuse('', { code: 'FL_SOURCE_MISSING', args: { kind, source: name } });
+  if (project === undefined) return refuse({ code: 'FL_CLAIM_PROJECT', args: { project: key.namespace } });
+  for (const at of query.files?.keys() ?? []) {
+    if (application.spec.source.files?.some((file) => plainDirectory(file.at) === at) === true) continue;
+    throw new FairleadError('FL_PREVIEW_FILES', `${key.name} has no ${at} in spec.source.files`, { kind: 'invalid' });
   }
-  const found = await options.resolve(repository, application, ref, signal);
-  if ('reason' in found) return refuse('', found.reason);
+  const given = await findSource(read, application, asked(options, application, query, signal));
+  if ('reason' in given) return refuse(given.reason);
+  const { found } = given;
   const { snapshot } = found;
   const targeting = targetsOf(application, project, await new Fleet().clusters(read));
   const grouping = baseGroups(application, targeting, options.renderer.version);
   if (!grouping.ok)
-    return refuse(snapshot.commit, {
-      code: 'FL_RENDER_PATH',
-      args: { message: `${grouping.message} (cluster ${grouping.cluster})` },
-    });
+    return refuse({ code: 'FL_RENDER_PATH', args: { message: `${grouping.message} (cluster ${grouping.cluster})` } }, found);
+  let files: SnapshotFiles;
+  try {
+    files = await openSource(application, found, options.openSnapshot);
+  } catch (error) {
+    const reason = reasonOfError(error);
+    if (reason === undefined) throw error;
+    return refuse(reason, found);
+  }
+  const row = await read.get(RenderRow, key);
+  const pins = new Pins(row?.spec.trees ?? [], query.refresh === true ? 'preview' : undefined, undefined);
   const staged = nothingStaged();
   const trees: TreeRow[] = [];
   const errors: string[] = [];
@@ -111,7 +136,9 @@ export async function previewCommit(
           project: key.namespace,
           application: key.name,
           defaultNamespace: application.spec.defaultNamespace,
-          snapshot: options.openSnapshot(repository.metadata.uid, snapshot.commit, repository.kind),
+          snapshot: files,
+          pins,
+          nowMs: Date.parse(snapshot.committedAt),
           commitTimeMs: Date.parse(snapshot.committedAt),
           renderer: options.renderer,
           derive: options.derive,
@@ -131,13 +158,45 @@ export async function previewCommit(
       errors.push(say(reason));
     }
   }
-  if (errors.length > 0)
-    return { commit: snapshot.commit, against: newest?.metadata.name, groups: [], errors: [...new Set(errors)] };
+  if (errors.length > 0) return { ...namesOf(found), against: newest?.metadata.name, groups: [], errors: [...new Set(errors)] };
   return {
-    commit: snapshot.commit,
+    ...namesOf(found),
     against: newest?.metadata.name,
     groups: await compare(read, staged, newest, bundlesOf(trees)),
     errors: [],
+  };
+}
+
+function namesOf(found: FoundSource | undefined): Pick<Preview, 'commit' | 'subject' | 'files'> {
+  return {
+    commit: found?.snapshot.commit ?? '',
+    subject: found?.snapshot.subject,
+    files: found === undefined ? [] : releasedFiles(found.files),
+  };
+}
+
+/** Fetches what is asked for, and what the Application follows where nothing else is. */
+function asked(
+  { resolve }: PreviewOptions,
+  { spec: { source } }: Application,
+  { ref, files }: PreviewQuery,
+  signal: AbortSignal,
+): Lookup {
+  const { chart = '', version = '*' } = source;
+  const stateOf = (found: Awaited<ReturnType<typeof resolve>>): SourceState =>
+    'snapshot' in found ? { snapshot: found.snapshot, reason: undefined } : { snapshot: undefined, reason: found.reason };
+  return {
+    async own(repository) {
+      if (isChartRepository(repository))
+        return stateOf(await resolve(repository, { ref: undefined, chart, version: ref ?? version }, signal));
+      const wanted = ref === undefined ? (source.ref ?? repository.spec.ref) : refOf(ref);
+      return stateOf(await resolve(repository, { ref: wanted, chart, version }, signal));
+    },
+    async files(file, repository) {
+      const name = files?.get(plainDirectory(file.at));
+      const wanted = name === undefined ? (file.ref ?? repository.spec.ref) : refOf(name);
+      return stateOf(await resolve(repository, { ref: wanted, chart, version }, signal));
+    },
   };
 }
 

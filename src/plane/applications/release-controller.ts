@@ -3,6 +3,7 @@ import { rfc3339, type Log, type NewId } from '#base';
 import {
   Application,
   applyIdentity,
+  commitsOf,
   ChartRepository,
   formatKey,
   GitRepository,
@@ -10,12 +11,11 @@ import {
   parseKey,
   Project,
   reasonOf,
+  REFRESH_ANNOTATION,
   Release,
   releaseName,
-  readSource,
   RenderRow,
   suspended,
-  snapshotFor,
   type Snapshot,
   type Source,
   type UntimedReason,
@@ -23,6 +23,7 @@ import {
 import { wakeOn, type Controller, type Reader, type ReconcileContext, type ReconcileResult } from '#plane/engine';
 import type { Transaction, Write } from '#plane/store';
 import type { Renderer } from '#render';
+import { byStatus, findSource, lookedAtFiles, openSource, releasedFiles, type FoundSource } from './application-source.ts';
 import { withStanding, type ApplicationStatus } from './application-status.ts';
 import type { Fleet } from './fleet.ts';
 import { asRead, newObject, withSpec } from './new-object.ts';
@@ -36,6 +37,7 @@ import {
   settingsOf,
   type ReleaseContent,
 } from './plan-release.ts';
+import { noticesOf, Pins } from './pins.ts';
 import { nothingStaged, reasonOfError, renderTree, type Derive, type Staged, type TreeRow } from './render-tree.ts';
 import { planRetirement } from './retire.ts';
 import { deliveriesOf, eachPage } from './shadow.ts';
@@ -73,6 +75,8 @@ interface Memory {
   trees: readonly TreeRow[] | undefined;
   /** What rendering them made, until a commit with them is seen in the store: a conflict must not lose it. */
   staged: Staged;
+  /** The refresh that `trees` were rendered after. */
+  refreshed: string | undefined;
   /** Numbers of its Releases. */
   numbers: number[];
   releasedAtMs: number;
@@ -87,9 +91,9 @@ export function createReleaseController(options: ReleaseControllerOptions): Cont
     concurrency: 8,
     wakes: [
       ...options.fleet.wakes(),
-      wakeOn(GitRepository, ({ type, before, after }, read) => {
+      wakeOn(GitRepository, async ({ type, before, after }, read) => {
         const isNew = type !== 'modified' || !isDeepStrictEqual(sourceOf(before), sourceOf(after));
-        return isNew ? applicationsOf(read, after) : [];
+        return isNew ? [...(await applicationsOf(read, after)), ...(await options.fleet.withFilesOf(read, after))] : [];
       }),
       wakeOn(ChartRepository, ({ type, before, after }, read) => {
         const seen = (one: ChartRepository | undefined): unknown => [one?.status?.charts, one?.status?.reason];
@@ -135,6 +139,8 @@ interface Subject {
 interface Found {
   readonly reason?: UntimedReason;
   readonly snapshot?: Snapshot;
+  /** With the content, always. */
+  readonly source?: FoundSource;
   readonly content?: ReleaseContent;
   /** When what stands in the way may be gone without anything changing in the store. */
   readonly againMs?: number;
@@ -220,7 +226,14 @@ class ReleaseLook {
     const numbers: number[] = [];
     const fields = [{ path: 'spec.application', operator: '=', value: name }] as const;
     await eachPage(read, Release, ({ spec }) => numbers.push(spec.number), { namespace, fields });
-    const memory: Memory = { uid, trees: undefined, staged: nothingStaged(), numbers, releasedAtMs: Number.NEGATIVE_INFINITY };
+    const memory: Memory = {
+      uid,
+      trees: undefined,
+      refreshed: undefined,
+      staged: nothingStaged(),
+      numbers,
+      releasedAtMs: Number.NEGATIVE_INFINITY,
+    };
     this.#memory.set(key, memory);
     return memory;
   }
@@ -234,52 +247,50 @@ class ReleaseLook {
       return { reason: reasonOf('FL_HOLD_SUSPENDED', suspended(`application/${name}`, namespace)) };
     const project = await read.get(Project, { namespace: '', name: namespace });
     if (project === undefined) return { reason: reasonOf('FL_CLAIM_PROJECT', { project: namespace }) };
-    const { sourceRef, path = '.' } = application.spec.source;
-    const repository = await readSource(read, application);
-    if (repository === undefined)
-      return { reason: reasonOf('FL_SOURCE_MISSING', { kind: sourceRef.kind, source: sourceRef.name }) };
-    const source = snapshotFor(application, repository);
+    const { path = '.' } = application.spec.source;
+    const given = await findSource(read, application, byStatus(application));
+    if ('reason' in given) return given;
+    const { found: source } = given;
     const { snapshot } = source;
-    if (snapshot === undefined) {
-      return { reason: source.reason ?? reasonOf('FL_SOURCE_PENDING', { source: `${sourceRef.kind} ${sourceRef.name}` }) };
-    }
     const targeting = targetsOf(application, project, await this.#options.fleet.clusters(read));
     const { settings, settingsDigest } = settingsOf(application);
     if (targeting.clusters.length > 0) {
       const { refused } = applyIdentity(project, settings);
-      if (refused !== undefined) return { snapshot, reason: refused };
+      if (refused !== undefined) return { snapshot, source, reason: refused };
     }
-    const failure = await this.#render(subject, repository, snapshot, targeting, context);
+    const failure = await this.#render(subject, source, targeting, context);
     if (failure !== undefined) {
       const againMs = retryMs[failure.code];
-      return { snapshot, reason: failure, ...(againMs === undefined ? {} : { againMs }) };
+      return { snapshot, source, reason: failure, ...(againMs === undefined ? {} : { againMs }) };
     }
     const bundles = bundlesOf(subject.memory.trees ?? []);
     const emptied = emptiedCluster(bundles, newest);
     if (emptied !== undefined) {
       const objects = `${emptied.objects} objects`;
-      return { snapshot, reason: reasonOf('FL_RENDER_EMPTY', { path, commit: snapshot.commit.slice(0, 12), objects }) };
+      return { snapshot, source, reason: reasonOf('FL_RENDER_EMPTY', { path, commit: snapshot.commit.slice(0, 12), objects }) };
     }
     // A source that fails now does not undo what its last Snapshot says; it only has to be said.
     const reason = source.reason ?? targetingReason(targeting, namespace);
-    return { snapshot, content: { settings, settingsDigest, bundles }, ...(reason === undefined ? {} : { reason }) };
+    return { snapshot, source, content: { settings, settingsDigest, bundles }, ...(reason === undefined ? {} : { reason }) };
   }
 
   /** Brings the memory's trees to this snapshot, or says why not. */
   async #render(
     { application, memory, row }: Subject,
-    repository: Source,
-    snapshot: Snapshot,
+    source: FoundSource,
     targeting: Targeting,
     context: ReconcileContext,
   ): Promise<UntimedReason | undefined> {
     const { renderer, derive } = this.#options;
     const grouping = baseGroups(application, targeting, renderer.version);
     if (!grouping.ok) return reasonOf('FL_RENDER_PATH', { message: pathMessage(grouping) });
-    const files = this.#options.openSnapshot(repository.metadata.uid, snapshot.commit, repository.kind);
     const known = memory.trees ?? row?.spec.trees ?? [];
+    const asked = application.metadata.annotations?.[REFRESH_ANNOTATION];
+    const refreshed = memory.trees === undefined ? row?.spec.refreshed : memory.refreshed;
+    const pins = new Pins(known, asked, refreshed);
     const trees: TreeRow[] = [];
     try {
+      const files = await openSource(application, source, this.#options.openSnapshot);
       for (const group of grouping.groups) {
         const outcome = await renderTree(
           group,
@@ -289,7 +300,9 @@ class ReleaseLook {
             application: application.metadata.name,
             defaultNamespace: application.spec.defaultNamespace,
             snapshot: files,
-            commitTimeMs: Date.parse(snapshot.committedAt),
+            commitTimeMs: Date.parse(source.snapshot.committedAt),
+            nowMs: context.clock.now(),
+            pins,
             renderer,
             derive,
             read: context.read,
@@ -309,18 +322,24 @@ class ReleaseLook {
       return reason;
     }
     memory.trees = trees.sort((a, b) => (a.base < b.base ? -1 : 1));
+    memory.refreshed = asked;
     return undefined;
   }
 
   async #decide(subject: Subject, found: Found, context: ReconcileContext): Promise<Decision> {
     const { application, newest, memory } = subject;
-    const { content, snapshot } = found;
-    if (content === undefined || snapshot === undefined || !isNews(content, newest))
+    const { content, source } = found;
+    if (content === undefined || source === undefined || !isNews(content, newest))
       return { result: this.#quiet(subject, found, context) };
     const waitMs = memory.releasedAtMs + (this.#options.fleetReleaseMs ?? 1_000) - context.clock.now();
-    const { commit } = snapshot;
+    const commits = [source.snapshot.commit, ...source.files.map(({ snapshot }) => snapshot.commit)];
     const isFleetOnly =
-      newest?.spec.source.commit === commit && newest.spec.applicationGeneration === application.metadata.generation;
+      newest !== undefined &&
+      isDeepStrictEqual(
+        commitsOf(newest).map(({ commit }) => commit),
+        commits,
+      ) &&
+      newest.spec.applicationGeneration === application.metadata.generation;
     if (isFleetOnly && waitMs > 0) return { result: { againMs: waitMs } };
     const prepared = await planContent(memory.staged, content.bundles, newest?.spec.bundles ?? [], context.read);
     if ('missing' in prepared) {
@@ -333,14 +352,14 @@ class ReleaseLook {
       memory.staged = nothingStaged();
       return { result: { againMs: 0 } };
     }
-    const { number, transaction } = await this.#release(subject, content, snapshot, found.reason, context);
+    const { number, transaction } = await this.#release(subject, content, source, found.reason, context);
     return { result: { chunks: contentFirst(prepared.chunks, transaction) }, released: number };
   }
 
   async #release(
     subject: Subject,
     content: ReleaseContent,
-    snapshot: Snapshot,
+    { snapshot, files }: FoundSource,
     reason: UntimedReason | undefined,
     context: ReconcileContext,
   ): Promise<{ readonly number: number; readonly transaction: Transaction }> {
@@ -367,6 +386,7 @@ class ReleaseLook {
         ...(title === undefined ? {} : { subject: title }),
         ...(chart === undefined ? {} : { chart }),
         ...(version === undefined ? {} : { version }),
+        ...(files.length === 0 ? {} : { files: releasedFiles(files) }),
       },
       rendererVersion: this.#options.renderer.version,
       settings: content.settings,
@@ -374,7 +394,12 @@ class ReleaseLook {
       bundles: [...content.bundles],
       renderedAt: rfc3339(nowMs),
     };
-    const base: ApplicationStatus = { ...application.status, release: { name: key.name, number, commit }, commit };
+    const base = lookedAt(
+      { ...application.status, release: { name: key.name, number, commit } },
+      subject,
+      { snapshot, files },
+      nowMs,
+    );
     const status = withStanding(application, base, { reason, summary: undefined, now: rfc3339(nowMs) });
     const outdated = outdatedReleases(memory.numbers, name, deliveries, this.#options.keptReleases ?? 20).slice(0, 100);
     memory.numbers = memory.numbers.filter((old) => !outdated.includes(old));
@@ -394,7 +419,11 @@ class ReleaseLook {
           verb: 'release',
           object: `Release/${namespace}/${key.name}`,
           at: rfc3339(nowMs),
-          details: { commit, bundles: content.bundles.length },
+          details: {
+            commit,
+            ...(files.length === 0 ? {} : { files: files.map(({ snapshot: { commit: other } }) => other) }),
+            bundles: content.bundles.length,
+          },
         },
       },
     };
@@ -405,11 +434,11 @@ class ReleaseLook {
     const { application, memory, row } = subject;
     const nowMs = context.clock.now();
     const former = application.status;
-    const base: ApplicationStatus = {
-      ...former,
-      observedGeneration: application.metadata.generation,
-      ...(found.snapshot === undefined ? {} : { commit: found.snapshot.commit }),
-    };
+    const seen: ApplicationStatus = { ...former, observedGeneration: application.metadata.generation };
+    const base =
+      found.source !== undefined
+        ? lookedAt(seen, subject, found.source, nowMs)
+        : { ...seen, ...(found.snapshot === undefined ? {} : { commit: found.snapshot.commit }) };
     const isSameReason =
       former?.reason?.code === found.reason?.code && isDeepStrictEqual(former?.reason?.args, found.reason?.args);
     // How far the Deliveries are is for the status controller to say; until then the former conditions stand.
@@ -422,14 +451,20 @@ class ReleaseLook {
         ? []
         : [{ op: 'put', kind: Application, object: { ...held(application), status } }];
     const isRowNew =
-      found.content !== undefined && former?.release !== undefined && !isDeepStrictEqual(row?.spec.trees, memory.trees);
+      found.content !== undefined &&
+      former?.release !== undefined &&
+      !(isDeepStrictEqual(row?.spec.trees, memory.trees) && row?.spec.refreshed === memory.refreshed);
     if (isRowNew) write.push(this.#rowWrite(subject, nowMs));
     return write.length === 0 ? {} : { commit: { expect: [asRead(Application, application)], write } };
   }
 
   #rowWrite({ application, memory, row }: Subject, nowMs: number): Write {
     const { namespace = '', name, uid } = application.metadata;
-    const spec: RenderRow['spec'] = { applicationUid: uid, trees: [...(memory.trees ?? [])] };
+    const spec: RenderRow['spec'] = {
+      applicationUid: uid,
+      ...(memory.refreshed === undefined ? {} : { refreshed: memory.refreshed }),
+      trees: [...(memory.trees ?? [])],
+    };
     const object =
       row === undefined
         ? newObject(RenderRow, { namespace, name }, spec, { nowMs, newId: this.#options.newId })
@@ -445,7 +480,24 @@ function held(application: Application): Application {
   return { ...application, metadata: { ...application.metadata, finalizers: [...finalizers, DELIVERIES_FINALIZER] } };
 }
 
-/** The Snapshot of the reference that an Application follows, and what is the matter with it. */
+/** A status that says which commits were looked at, and what is worth knowing about what was rendered from them. */
+function lookedAt(
+  status: ApplicationStatus,
+  { application, memory }: Subject,
+  { snapshot, files: found }: Pick<FoundSource, 'snapshot' | 'files'>,
+  nowMs: number,
+): ApplicationStatus {
+  const { files: _files, notices: formerNotices, ...kept } = status;
+  const files = lookedAtFiles(found);
+  const notices = memory.trees === undefined ? formerNotices : noticesOf(memory.trees, application, formerNotices, nowMs);
+  return {
+    ...kept,
+    commit: snapshot.commit,
+    ...(files.length === 0 ? {} : { files }),
+    ...(notices === undefined || notices.length === 0 ? {} : { notices }),
+  };
+}
+
 function targetingReason(targeting: Targeting, project: string): UntimedReason | undefined {
   if (targeting.clusters.length > 0 || targeting.plane !== undefined) return undefined;
   const [refused] = targeting.refused;

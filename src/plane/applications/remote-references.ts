@@ -53,16 +53,23 @@ export interface ResolvedReference {
    * https: one file, whose name does not matter.
    */
   readonly files: ReadonlyMap<string, Uint8Array>;
+  /** Where it was asked for now: what it was found to be (`1.2.3`, `branch main at 8a1f…`), and whether that may be another tomorrow. */
+  readonly found?: { readonly as: string; readonly floats: boolean };
 }
 
 /**
  * Fetches, through the one guarded client. Called with every reference of a render that has to be made; `pins` are the digests
- * of the last time, by `referenceKey`, which hold as long as nothing in the repository changed. Errors: a FairleadError with the
+ * of the last time, by `referenceKey`, which hold until `isDue` says of one that it is to be asked for again. Errors: a FairleadError with the
  * code of a reason and its arguments as details; retryable ones mean: later.
  */
 export type ResolveReferences = (
   references: readonly RemoteReference[],
-  context: { readonly project: string; readonly pins: ReadonlyMap<string, string>; readonly signal: AbortSignal },
+  context: {
+    readonly project: string;
+    readonly pins: ReadonlyMap<string, string>;
+    readonly isDue: (key: string) => boolean;
+    readonly signal: AbortSignal;
+  },
 ) => Promise<readonly ResolvedReference[]>;
 
 /** Equal for references to the same thing, wherever they are written. */

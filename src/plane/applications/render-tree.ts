@@ -1,4 +1,5 @@
 import { posix } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { FairleadError, sha256, shortHash } from '#base';
 import { isReasonCode, reasonOf, type RenderRow, type UntimedReason, type ReasonCode } from '#api';
 import type { Reader } from '#plane/engine';
@@ -13,6 +14,8 @@ import {
   type RenderResult,
 } from '#render';
 import { buildBundle, digestOf } from './bundle.ts';
+import { staleLocks } from './chart-lock.ts';
+import type { Pins } from './pins.ts';
 import {
   describeReference,
   referenceKey,
@@ -47,6 +50,10 @@ export interface TreeContext {
   readonly defaultNamespace: string | undefined;
   readonly snapshot: SnapshotFiles;
   readonly commitTimeMs: number;
+  /** When what is fetched from elsewhere is said to be found. */
+  readonly nowMs: number;
+  /** Shared by all groups of an Application. */
+  readonly pins: Pins;
   readonly renderer: Pick<Renderer, 'render' | 'version'>;
   readonly derive: Derive;
   readonly read: Pick<Reader, 'sealedDigests'>;
@@ -75,6 +82,9 @@ export function nothingStaged(): Staged {
 
 export type TreeOutcome = { readonly row: TreeRow } | { readonly reason: UntimedReason };
 
+/** Of all notes in one tree: where a thousand clusters have each their own, those of the first are kept. */
+const mostNotesBytes = 512 * 1024;
+
 /** Recipients of one render; more are sealed to in further renders, which give the same bytes. */
 const recipientsPerRender = 100;
 
@@ -93,9 +103,9 @@ export async function renderTree(
 ): Promise<TreeOutcome> {
   const { snapshot } = context;
   const known = cached?.base === group.base ? cached : undefined;
-  const inputs = new Inputs(group, known, context);
+  const inputs = new Inputs(group, context);
   let row: TreeRow | undefined;
-  if (known !== undefined) {
+  if (known !== undefined && (await isAsFetched(known, inputs, context))) {
     const tree = await treeKey(snapshot, group.path, known.outside ?? []);
     if (tree === known.tree) row = known;
     else {
@@ -123,8 +133,7 @@ export async function renderTree(
     const isTimed = row?.clockMs !== undefined || outcome.reads.some((one) => one.clock);
     const isOld = outcome.reads.length === 0 && row !== undefined;
     const outside = isOld ? (row?.outside ?? []) : (await inputs.collected()).outside;
-    const pins = isOld ? (row?.pins ?? {}) : await inputs.pins();
-    const notes = outcome.notes === '' ? (row?.notes ?? '') : outcome.notes;
+    const fetched = isOld && row !== undefined ? fetchedOf(row) : await inputs.fetchedRow();
     return {
       row: {
         base: group.base,
@@ -132,8 +141,7 @@ export async function renderTree(
         files: isOld && row !== undefined ? row.files : filesKey((await inputs.collected()).files, seen),
         ...seen,
         ...(outside.length === 0 ? {} : { outside: [...outside] }),
-        ...(Object.keys(pins).length === 0 ? {} : { pins }),
-        ...(notes === '' ? {} : { notes }),
+        ...fetched,
         variables: [...variables],
         ...(isTimed ? { clockMs } : {}),
         groups: outcome.groups,
@@ -142,19 +150,32 @@ export async function renderTree(
   }
 }
 
+/** Whether what a tree was rendered with from elsewhere is still that, where somebody asks for it anew. */
+async function isAsFetched(known: TreeRow, inputs: Inputs, { pins }: TreeContext): Promise<boolean> {
+  if (!pins.concerns(known)) return true;
+  const { pins: now } = await inputs.fetchedRow();
+  return isDeepStrictEqual(now, known.pins);
+}
+
+function fetchedOf({ pins, floating, staleLocks: stale }: TreeRow): Pick<TreeRow, 'pins' | 'floating' | 'staleLocks'> {
+  return {
+    ...(pins === undefined ? {} : { pins }),
+    ...(floating === undefined ? {} : { floating }),
+    ...(stale === undefined ? {} : { staleLocks: stale }),
+  };
+}
+
 /** What a group is rendered from, read from the snapshot at most once and only if something is rendered. */
 class Inputs {
   readonly #group: BaseGroup;
-  readonly #known: TreeRow | undefined;
   readonly #context: TreeContext;
   #collected: Promise<RenderFiles> | undefined;
   #contents:
     | Promise<{ readonly files: ReadonlyMap<string, Uint8Array>; readonly resolved: readonly ResolvedReference[] }>
     | undefined;
 
-  constructor(group: BaseGroup, known: TreeRow | undefined, context: TreeContext) {
+  constructor(group: BaseGroup, context: TreeContext) {
     this.#group = group;
-    this.#known = known;
     this.#context = context;
   }
 
@@ -175,9 +196,12 @@ class Inputs {
     return withResolved(files, resolved);
   }
 
-  async pins(): Promise<Record<string, string>> {
-    const { resolved } = await this.#load();
-    return Object.fromEntries(resolved.map(({ reference, digest }) => [referenceKey(reference), digest]));
+  /** What was fetched, as a row keeps it. */
+  async fetchedRow(): Promise<Pick<TreeRow, 'pins' | 'floating' | 'staleLocks'>> {
+    const { files, resolved } = await this.#load();
+    const charts = resolved.flatMap(({ reference }) => (reference.kind === 'chart' ? [posix.dirname(reference.into)] : []));
+    const stale = staleLocks(files, charts);
+    return { ...this.#context.pins.rowOf(resolved), ...(stale.length === 0 ? {} : { staleLocks: [...stale] }) };
   }
 
   #load(): Promise<{ readonly files: ReadonlyMap<string, Uint8Array>; readonly resolved: readonly ResolvedReference[] }> {
@@ -194,10 +218,9 @@ class Inputs {
 
   /** What was fetched may ask for more: a remote base has bases of its own. */
   async #resolve(contents: ReadonlyMap<string, Uint8Array>): Promise<readonly ResolvedReference[]> {
-    const { project, signal, resolveReferences } = this.#context;
+    const { project, signal, resolveReferences, pins, nowMs } = this.#context;
     if (this.#group.render.engine === 'manifests') return [];
     const resolved: ResolvedReference[] = [];
-    const pins = new Map(Object.entries(this.#known?.pins ?? {}));
     for (let round = 0; ; round += 1) {
       const done = new Set(resolved.map(({ reference }) => referenceKey(reference)));
       const missing = remoteReferences(withResolved(contents, resolved).files, this.#group.path).filter(
@@ -212,7 +235,10 @@ class Inputs {
           details: { file: first.file, line: first.line, what: describeReference(first) },
         });
       }
-      resolved.push(...(await resolveReferences(missing, { project, pins, signal })));
+      const isDue = (key: string): boolean => pins.isDue(key);
+      const found = await resolveReferences(missing, { project, pins: pins.digests, isDue, signal });
+      pins.keep(found, nowMs);
+      resolved.push(...found);
     }
   }
 }
@@ -235,7 +261,6 @@ type MembersOutcome =
   | {
       readonly groups: GroupRow[];
       readonly reads: readonly ReadSets[];
-      readonly notes: string;
       /** By which the groups are told apart: those given, and what the renders asked for besides. */
       readonly variables: readonly string[];
     }
@@ -256,15 +281,17 @@ async function renderMembers(
   const byValues = byValuesOf(group.members, variables);
   const groups: GroupRow[] = [];
   const reads: ReadSets[] = [];
-  let notes = '';
+  let notesBytes = 0;
   for (const [first, members] of byValues) {
     let values = first;
-    const bundles = new Bundles(row?.groups.find((one) => one.values === values)?.bundles ?? []);
+    const former = row?.groups.find((one) => one.values === values);
+    const bundles = new Bundles(former?.bundles ?? []);
+    let notes = former?.notes ?? '';
     let missing = members.filter((member) => !bundles.covers(member, sealId(member, context)));
     while (missing.length > 0) {
       const now = missing.slice(0, recipientsPerRender);
       const tree = row?.tree ?? (await inputs.tree());
-      const verdict = context.verdicts.get(`${group.base} ${tree} ${values}`);
+      const verdict = context.verdicts.get(`${group.base} ${tree} ${values} ${context.pins.refresh}`);
       if (verdict !== undefined) return { reason: verdict };
       const request = requestFor(group, now, variables, clockMs, await inputs.contents(), context);
       staged.renders += 1;
@@ -290,17 +317,20 @@ async function renderMembers(
         const cluster = isOneOfMany ? example : undefined;
         const reason = reasonOfRender(result.errors, { path: group.path, commit: context.snapshot.commit, cluster, example });
         // How long something takes is not the input's alone: that is tried again.
-        if (!timed.has(reason.code)) remember(context.verdicts, `${group.base} ${tree} ${values}`, reason);
+        if (!timed.has(reason.code))
+          remember(context.verdicts, `${group.base} ${tree} ${values} ${context.pins.refresh}`, reason);
         return { reason };
       }
-      notes ||= result.notes;
+      notes = result.notes;
       reads.push(result.readSet);
       await stage(result, now, bundles, context, staged);
       missing = members.filter((member) => !bundles.covers(member, sealId(member, context)));
     }
-    groups.push({ values, bundles: bundles.rows(members.map(nameOf)) });
+    notesBytes += Buffer.byteLength(notes);
+    const areNotesKept = notes !== '' && notesBytes <= mostNotesBytes;
+    groups.push({ values, ...(areNotesKept ? { notes } : {}), bundles: bundles.rows(members.map(nameOf)) });
   }
-  return { groups, reads, notes, variables };
+  return { groups, reads, variables };
 }
 
 /** Members by the values that the variables have for them. */

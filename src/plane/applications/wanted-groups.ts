@@ -1,8 +1,10 @@
 import { posix } from 'node:path';
 import { sha256 } from '#base';
-import type { Application, RenderOptions as ApplicationRender } from '#api';
+import { plainDirectory, type Application, type RenderOptions as ApplicationRender } from '#api';
 import { expandVariables, variableValue, type KustomizeOptions, type RenderCluster, type RenderOptions } from '#render';
+import { ownDirectory } from './application-source.ts';
 import type { FleetCluster } from './fleet.ts';
+import { restOf } from './mounted-files.ts';
 import { plainPath } from './render-files.ts';
 import type { Targeting } from './targets.ts';
 
@@ -69,7 +71,10 @@ type Used =
   | { readonly ok: false; readonly message: string };
 
 /** Path and options as they are on one cluster: labels may choose files and names, facts only values. */
-function pathAndOptions(template: string, options: ApplicationRender, { metadata }: Application, cluster: RenderCluster): Used {
+function pathAndOptions(template: string, options: ApplicationRender, application: Application, cluster: RenderCluster): Used {
+  const { metadata, spec } = application;
+  const own = ownDirectory(application);
+  const mounts = (spec.source.files ?? []).map(({ at }) => plainDirectory(at));
   const failures: string[] = [];
   const expand = (text: string, what?: string): string => {
     const expanded = expandVariables(text, cluster, { allowFacts: false });
@@ -77,7 +82,7 @@ function pathAndOptions(template: string, options: ApplicationRender, { metadata
     failures.push(what === undefined ? expanded.message : `${what}: ${expanded.message}`);
     return '';
   };
-  const path = plainPath(expand(template));
+  const path = inOwn(own, plainPath(expand(template)));
   const { manifests, kustomize, helm } = options;
   const engine =
     helm !== undefined ? 'helm' : kustomize !== undefined ? 'kustomize' : manifests !== undefined ? 'manifests' : 'auto';
@@ -92,7 +97,10 @@ function pathAndOptions(template: string, options: ApplicationRender, { metadata
             releaseName: expand(helm?.releaseName ?? metadata.name, 'releaseName'),
             valueFiles: (helm?.valueFiles ?? []).map((file) => {
               const expanded = expand(file, 'valueFiles');
-              return posix.join(expanded.startsWith('/') ? '.' : path, expanded.replace(/^\/+/, ''));
+              const name = expanded.replace(/^\/+/, '');
+              // Below a directory of spec.source.files it is a file of that source, wherever the path is.
+              const isMounted = mounts.some((at) => restOf(at, posix.join(name)) !== undefined);
+              return isMounted ? posix.join(name) : posix.join(expanded.startsWith('/') ? own || '.' : path, name);
             }),
             ignoreMissingValueFiles: helm?.ignoreMissingValueFiles ?? false,
             values: helm?.values ?? {},
@@ -104,6 +112,11 @@ function pathAndOptions(template: string, options: ApplicationRender, { metadata
   };
   const [failure] = failures;
   return failure === undefined ? { ok: true, path, render } : { ok: false, message: failure };
+}
+
+/** A path of the own source where that has a directory of its own; one that leads out of it stays as it is, to be refused. */
+function inOwn(own: string, path: string): string {
+  return own === '' || path === '..' || path.startsWith('../') || path.startsWith('/') ? path : plainPath(posix.join(own, path));
 }
 
 function kustomizeOn(

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { say, type Condition, type Delivery, type DeliveryPhase, type Journey, type ReasonArgs } from '#api';
+import { say, youngestCommit, type Condition, type Delivery, type DeliveryPhase, type Journey, type ReasonArgs } from '#api';
 import { candidatesOf, isAbout, isResolving, type Candidate } from './candidates.ts';
 import type { DeliveryFacts } from './facts.ts';
 
@@ -179,7 +179,7 @@ function journeyOf(facts: DeliveryFacts, former: DeliveryStatus, isReady: boolea
   const told = report !== undefined && isAbout(report, delivery) ? report.times : undefined;
   const isHeld = report?.applied?.release === wanted.release && report.applied.bundle === wanted.bundle;
   const stations = [
-    ['committedAt', before?.committedAt ?? release?.spec.source.committedAt],
+    ['committedAt', before?.committedAt ?? (release === undefined ? undefined : youngestCommit(release).committedAt)],
     ['renderedAt', before?.renderedAt ?? release?.spec.renderedAt],
     ['releasedAt', before?.releasedAt ?? wanted.assignedAt],
     ['signedAt', before?.signedAt ?? signedAt],

@@ -23,7 +23,22 @@ function reader(rows: Readonly<Record<string, readonly unknown[]>>): Parameters<
 
 const release = (application: string, number: number, source = 'fleet'): unknown => ({
   metadata: { name: `${application}.${number}` },
-  spec: { application, number, source: { name: source, commit: `${application}-${number}` } },
+  spec: { application, number, source: { kind: 'GitRepository', name: source, commit: `${application}-${number}` } },
+});
+
+/** Rendered from a chart, with files of a repository beside it. The chart's repository has the same name. */
+const ofChart = (number: number, commit: string): unknown => ({
+  metadata: { name: `chart.${number}` },
+  spec: {
+    application: 'chart',
+    number,
+    source: {
+      kind: 'ChartRepository',
+      name: 'fleet',
+      commit: 'a-digest',
+      files: [{ kind: 'GitRepository', name: 'fleet', commit }],
+    },
+  },
 });
 
 test('the newest commits of each application stay, and those that a cluster should hold; the rest goes', async () => {
@@ -38,10 +53,11 @@ test('the newest commits of each application stay, and those that a cluster shou
     repository,
     reader({
       Delivery: [{ spec: { wanted: { release: 'web.7' } } }, { spec: {} }],
-      Release: [...numbers.map((n) => release('web', n)), release('api', 1), release('else', 1, 'other')],
+      Release: [...numbers.map((n) => release('web', n)), release('api', 1), release('else', 1, 'other'), ofChart(1, 'values-1')],
     }),
   );
-  assert.equal(kept.size, keptReleases + 2);
-  for (const commit of ['web-230', `web-${230 - keptReleases + 1}`, 'web-7', 'api-1']) assert.ok(kept.has(commit), commit);
-  for (const commit of [`web-${230 - keptReleases}`, 'web-8', 'else-1']) assert.ok(!kept.has(commit), commit);
+  assert.equal(kept.size, keptReleases + 3);
+  for (const commit of ['web-230', `web-${230 - keptReleases + 1}`, 'web-7', 'api-1', 'values-1'])
+    assert.ok(kept.has(commit), commit);
+  for (const commit of [`web-${230 - keptReleases}`, 'web-8', 'else-1', 'a-digest']) assert.ok(!kept.has(commit), commit);
 });

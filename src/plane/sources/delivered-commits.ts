@@ -1,4 +1,4 @@
-import { Delivery, Release, type GitRepository, type Kind, type PlaneObject } from '#api';
+import { commitsOf, Delivery, Release, type GitRepository, type Kind, type PlaneObject } from '#api';
 import type { Reader } from '#plane/engine';
 import type { ListQuery, ListResult } from '#plane/store';
 
@@ -16,18 +16,22 @@ export async function deliveredCommits(repository: GitRepository, read: Pick<Rea
   for await (const { spec } of pages(read, Delivery, namespace)) {
     if (spec.wanted !== undefined) wanted.add(spec.wanted.release);
   }
-  const byApplication = new Map<string, { readonly number: number; readonly commit: string }[]>();
+  const byApplication = new Map<string, { readonly number: number; readonly commits: readonly string[] }[]>();
   const kept = new Set<string>();
-  for await (const { metadata, spec } of pages(read, Release, namespace)) {
-    if (spec.source.name !== repository.metadata.name) continue;
-    if (wanted.has(metadata.name)) kept.add(spec.source.commit);
+  for await (const release of pages(read, Release, namespace)) {
+    const { metadata, spec } = release;
+    const commits = commitsOf(release)
+      .filter(({ kind, name }) => kind === repository.kind && name === repository.metadata.name)
+      .map(({ commit }) => commit);
+    if (commits.length === 0) continue;
+    if (wanted.has(metadata.name)) for (const commit of commits) kept.add(commit);
     const releases = byApplication.get(spec.application) ?? [];
-    releases.push({ number: spec.number, commit: spec.source.commit });
+    releases.push({ number: spec.number, commits });
     byApplication.set(spec.application, releases);
   }
   for (const releases of byApplication.values()) {
     releases.sort((a, b) => b.number - a.number);
-    for (const { commit } of releases.slice(0, keptReleases)) kept.add(commit);
+    for (const { commits } of releases.slice(0, keptReleases)) for (const commit of commits) kept.add(commit);
   }
   return kept;
 }

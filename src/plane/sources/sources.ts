@@ -15,6 +15,8 @@ import {
   RECONCILE_ANNOTATION,
   suspended,
   type GitReference,
+  type Kind,
+  type PlaneObject,
 } from '#api';
 import { wakeOn, type Controller, type Reader, type ReconcileContext, type ReconcileResult } from '#plane/engine';
 import type { Store } from '#plane/store';
@@ -101,6 +103,8 @@ class SourcesController implements Sources {
   readonly #readers = new Map<string, Snapshot>();
   /** By uid of a repository. */
   readonly #missing = new Map<string, Set<string>>();
+  /** Applications that name a reference in spec.source.files → what they name: no field selects them. */
+  readonly #files = new Map<string, { readonly namespace: string; readonly followed: readonly Followed[] }>();
   #wake: (key: string) => void = () => undefined;
 
   constructor(options: SourcesOptions, root: string, policy: UrlPolicy, git: Git, verifier: Verifier) {
@@ -116,12 +120,13 @@ class SourcesController implements Sources {
       concurrency: 8,
       wakes: [
         wakeOn(GitRepository, ({ after }) => [formatKey(keyOf(after))]),
-        wakeOn(Application, ({ before, after }) =>
+        wakeOn(Application, ({ type, before, after }) => {
+          this.#followFiles(after, type === 'deleted');
           // Only what names another reference than the repository's own.
-          [before, after].flatMap((app) =>
-            app?.spec.source.ref === undefined ? [] : [`${app.metadata.namespace ?? ''}/${app.spec.source.sourceRef.name}`],
-          ),
-        ),
+          return [before, after].flatMap((app) =>
+            app === undefined ? [] : followedBy(app).map(({ name }) => `${app.metadata.namespace ?? ''}/${name}`),
+          );
+        }),
         wakeOn(Credential, ({ after }, read) =>
           this.#repositoriesOf(
             read,
@@ -209,7 +214,9 @@ class SourcesController implements Sources {
   }
 
   async #initial(read: Reader): Promise<readonly string[]> {
-    const repositories = await allOf(read);
+    this.#files.clear();
+    for (const application of await allOf(read, Application)) this.#followFiles(application, false);
+    const repositories = await allOf(read, GitRepository);
     const wanted = new Set(repositories.map((repo) => `${repo.metadata.uid}.git`));
     for (const name of await readdir(this.#root)) {
       if (name.endsWith('.git') && !wanted.has(name)) await rm(join(this.#root, name), { recursive: true, force: true });
@@ -304,10 +311,24 @@ class SourcesController implements Sources {
       fields: [{ path: 'spec.source.sourceRef.name', operator: '=', value: repository.metadata.name }],
     });
     for (const { spec } of items) {
-      if (spec.source.ref !== undefined && references.size <= maxReferences)
-        references.set(formatReference(spec.source.ref), spec.source.ref);
+      if (spec.source.sourceRef.kind === repository.kind) add(spec.source.ref);
+    }
+    for (const { namespace, followed } of this.#files.values()) {
+      if (namespace !== repository.metadata.namespace) continue;
+      for (const { name, ref } of followed) if (name === repository.metadata.name) add(ref);
     }
     return [...references.values()];
+
+    function add(ref: GitReference | undefined): void {
+      if (ref !== undefined && references.size <= maxReferences) references.set(formatReference(ref), ref);
+    }
+  }
+
+  #followFiles(application: Application, isDeleted: boolean): void {
+    const followed = isDeleted ? [] : followedBy(application).filter(({ isFiles }) => isFiles);
+    const key = formatKey(keyOf(application));
+    if (followed.length === 0) this.#files.delete(key);
+    else this.#files.set(key, { namespace: application.metadata.namespace ?? '', followed });
   }
 
   async #causeOf(repository: GitRepository, references: readonly (GitReference | undefined)[], read: Reader): Promise<string> {
@@ -380,12 +401,27 @@ class SourcesController implements Sources {
   }
 }
 
-async function allOf(read: Reader): Promise<GitRepository[]> {
-  const all: GitRepository[] = [];
-  let page = await read.list(GitRepository);
+/** A reference of a GitRepository that is not the repository's own. */
+interface Followed {
+  readonly name: string;
+  readonly ref: GitReference;
+  readonly isFiles: boolean;
+}
+
+function followedBy({ spec: { source } }: Application): readonly Followed[] {
+  const own = source.sourceRef.kind === GitRepository.kind ? [{ ...source, isFiles: false }] : [];
+  const files = (source.files ?? []).map((file) => ({ ...file, isFiles: true }));
+  return [...own, ...files].flatMap(({ sourceRef, ref, isFiles }) =>
+    ref === undefined ? [] : [{ name: sourceRef.name, ref, isFiles }],
+  );
+}
+
+async function allOf<S, T>(read: Reader, kind: Kind<S, T>): Promise<PlaneObject<S, T>[]> {
+  const all: PlaneObject<S, T>[] = [];
+  let page = await read.list(kind);
   for (;;) {
     all.push(...page.items);
     if (page.next === undefined) return all;
-    page = await read.list(GitRepository, { after: page.next });
+    page = await read.list(kind, { after: page.next });
   }
 }

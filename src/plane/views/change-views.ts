@@ -1,5 +1,6 @@
 import {
   ChartRepository,
+  commitsOf,
   GitRepository,
   Release,
   releaseName,
@@ -8,6 +9,7 @@ import {
   type ChangesView,
   type CommitView,
   type ObjectIdentity,
+  type ReleasedCommit,
 } from '#api';
 import type { Store } from '#plane/store';
 import { identityOf, readBundles } from './bundles.ts';
@@ -30,10 +32,8 @@ export interface ReleaseHead {
   readonly application: string;
   readonly name: string;
   readonly number: number;
-  readonly commit: string;
-  readonly subject: string | undefined;
-  readonly author: string | undefined;
-  readonly committedAt: string;
+  /** Everything that it was rendered from, its own source's first. */
+  readonly commits: readonly ReleasedCommit[];
   readonly renderedAt: string;
   readonly clusters: number;
 }
@@ -68,7 +68,8 @@ export class ReleaseHeadCache {
   /** Commits of the releases seen so far, newest first, each once. */
   commits(): readonly { readonly commit: string; readonly subject: string | undefined }[] {
     const newest = [...this.#heads.values()].sort((a, b) => (a.renderedAt < b.renderedAt ? 1 : -1));
-    return [...new Map(newest.map(({ commit, subject }) => [commit, { commit, subject }])).values()];
+    const commits = newest.flatMap((head) => head.commits);
+    return [...new Map(commits.map(({ commit, subject }) => [commit, { commit, subject }])).values()];
   }
 }
 
@@ -78,13 +79,22 @@ function headOf({ metadata, spec }: Release): ReleaseHead {
     application: spec.application,
     name: metadata.name,
     number: spec.number,
-    commit: spec.source.commit,
-    subject: spec.source.subject,
-    author: spec.source.author,
-    committedAt: spec.source.committedAt,
+    commits: commitsOf({ spec }),
     renderedAt: spec.renderedAt,
     clusters: spec.bundles.reduce((sum, { clusters }) => sum + clusters.length, 0),
   };
+}
+
+/**
+ * Of what a release was rendered from, what the release before it was not: the commits that made it. Where none is new (another
+ * label, another setting), that of its own source.
+ */
+async function newCommits(heads: ReleaseHeadCache, head: ReleaseHead): Promise<readonly ReleasedCommit[]> {
+  const [own] = head.commits;
+  if (own === undefined || head.commits.length === 1) return head.commits;
+  const before = await heads.get(head.project, head.application, head.number - 1);
+  const found = head.commits.filter(({ commit }) => before?.commits.some((one) => one.commit === commit) !== true);
+  return found.length === 0 ? [own] : found;
 }
 
 export interface ChangesQuery {
@@ -116,27 +126,33 @@ export async function changesView(
     const newest = Number(application.release?.slice(application.name.length + 1));
     if (Number.isInteger(newest)) await older(application, newest + 1);
   }
-  const commits = new Map<string, ReleaseHead[]>();
+  const commits = new Map<string, { readonly made: ReleasedCommit; readonly heads: ReleaseHead[] }>();
   let last: string | undefined;
   for (;;) {
     const next = newestOf(tips);
-    if (next === undefined || (commits.size >= limit && !commits.has(next.commit))) break;
+    if (next === undefined) break;
+    const made = await newCommits(from.heads, next);
+    if (commits.size >= limit && !made.every(({ commit }) => commits.has(commit))) break;
     tips.splice(tips.indexOf(next), 1);
-    commits.set(next.commit, [...(commits.get(next.commit) ?? []), next]);
+    for (const one of made) {
+      const heads = commits.get(one.commit)?.heads ?? [];
+      heads.push(next);
+      commits.set(one.commit, { made: one, heads });
+    }
     last = next.renderedAt;
     await older({ project: next.project, name: next.application }, next.number);
   }
   return {
     revision: from.index.revision,
     at: from.now(),
-    items: [...commits].flatMap(([commit, heads]) => {
+    items: [...commits.values()].flatMap(({ made, heads }) => {
       const [first] = heads;
       if (first === undefined) return [];
       return {
-        commit,
-        subject: first.subject,
-        author: first.author,
-        committedAt: first.committedAt,
+        commit: made.commit,
+        subject: made.subject,
+        author: made.author,
+        committedAt: made.committedAt,
         at: first.renderedAt,
         releases: heads.map((head) => changeRelease(from.index, head)),
       };
@@ -170,10 +186,7 @@ export async function commitView(
   from: DetailSources & { readonly heads: ReleaseHeadCache },
   commit: string,
 ): Promise<CommitView | undefined> {
-  const { items } = await from.store.list(Release, {
-    fields: [{ path: 'spec.source.commit', operator: '=', value: commit }],
-    limit: 1000,
-  });
+  const items = await madeBy(from, commit);
   const repositories = (await from.store.list(GitRepository, {})).items;
   const charts = (await from.store.list(ChartRepository, {})).items;
   const current = repositories.filter(({ status }) => status?.snapshot?.commit === commit);
@@ -184,12 +197,14 @@ export async function commitView(
       ?.spec.url;
     named.set(`${project}/${name}`, { project, name, url });
   };
-  for (const { metadata, spec } of items) addSource(metadata.namespace ?? '', spec.source.name);
+  const madeOf = (release: Release): ReleasedCommit | undefined => commitsOf(release).find((one) => one.commit === commit);
+  for (const release of items) addSource(release.metadata.namespace ?? '', madeOf(release)?.name ?? release.spec.source.name);
   for (const { metadata } of current) addSource(metadata.namespace ?? '', metadata.name);
   const releases: CommitView['releases'][number][] = [];
-  for (const release of items) releases.push(await touched(from, release));
+  for (const release of items) releases.push({ ...(await touched(from, release)), diff: diffArguments(release, commit) });
   const snapshot = current[0]?.status?.snapshot;
-  const source = items[0]?.spec.source;
+  const [newest] = items;
+  const source = newest === undefined ? undefined : madeOf(newest);
   return {
     revision: from.index.revision,
     at: from.now(),
@@ -203,6 +218,35 @@ export async function commitView(
   };
 }
 
+/** Releases that the commit made: that were rendered from it, and the ones before them were not. */
+async function madeBy(from: DetailSources & { readonly heads: ReleaseHeadCache }, commit: string): Promise<readonly Release[]> {
+  const { items } = await from.store.list(Release, {
+    fields: [{ path: 'spec.source.commit', operator: '=', value: commit }],
+    limit: 1000,
+  });
+  const found = new Map(items.map((release) => [release.metadata.uid, release]));
+  // No field selects what is beside the own source of an Application; few have anything there.
+  for (const { project, name, hasFiles } of from.index.applications.values()) {
+    if (!hasFiles || found.size >= 1000) continue;
+    const fields = [{ path: 'spec.application', operator: '=' as const, value: name }];
+    for (const release of (await from.store.list(Release, { namespace: project, fields, limit: 200 })).items)
+      if (commitsOf(release).some((one) => one.commit === commit)) found.set(release.metadata.uid, release);
+  }
+  const made: Release[] = [];
+  for (const release of found.values()) {
+    const commits = await newCommits(from.heads, from.heads.take(release));
+    if (commits.some((one) => one.commit === commit)) made.push(release);
+  }
+  return made;
+}
+
+/** What `fairlead diff` takes to show the same once more. */
+function diffArguments({ spec: { source } }: Release, commit: string): string {
+  const files = source.files?.find((one) => one.commit === commit);
+  if (files !== undefined && source.commit !== commit) return `--files ${files.at}=${commit}`;
+  return `--commit ${source.version ?? commit}`;
+}
+
 function sentence(releases: CommitView['releases']): string {
   const changed = releases.filter(({ changedClusters }) => changedClusters > 0);
   const applications = new Set(changed.map(({ project, application }) => `${project}/${application}`)).size;
@@ -214,7 +258,7 @@ function sentence(releases: CommitView['releases']): string {
 async function touched(
   from: DetailSources & { readonly heads: ReleaseHeadCache },
   release: Release,
-): Promise<CommitView['releases'][number]> {
+): Promise<Omit<CommitView['releases'][number], 'diff'>> {
   const head = from.heads.take(release);
   const before = await from.store.get(Release, {
     namespace: head.project,

@@ -6,12 +6,15 @@ import {
   deliveryName,
   DesiredStateRow,
   journeyStops,
+  namedFiles,
   readSource,
   snapshotFor,
   conditionOf,
   nextStep,
   Release,
+  RenderRow,
   say,
+  youngestCommit,
   type ApplicationView,
   type BundleEntry,
   type ClusterView,
@@ -19,6 +22,7 @@ import {
   type DeliveryView,
   type DriftRow,
   type FieldChange,
+  type FilesView,
   type ObjectIdentity,
   type ObjectRow,
   type ObjectView,
@@ -102,6 +106,7 @@ export async function applicationView(from: DetailSources, project: string, name
     revision: from.index.revision,
     at: from.now(),
     source: { kind: sourceRef.kind, name: sourceRef.name, url: repository?.spec.url, path: path ?? '.' },
+    notices: (application.status?.notices ?? []).map(say),
     problem: indexed.ready
       ? undefined
       : {
@@ -118,6 +123,8 @@ export async function applicationView(from: DetailSources, project: string, name
       commit: spec.source.commit,
       subject: spec.source.subject,
       author: spec.source.author,
+      version: spec.source.version,
+      files: filesOf(spec),
       renderedAt: spec.renderedAt,
       clusters: spec.bundles.reduce((sum, bundle) => sum + bundle.clusters.length, 0),
       bundles: spec.bundles.length,
@@ -242,7 +249,10 @@ export async function deliveryView(
             bundle: wanted.bundle,
             commit: release?.spec.source.commit,
             subject: release?.spec.source.subject,
+            version: release?.spec.source.version,
+            files: filesOf(release?.spec),
           },
+    notes: wanted === undefined ? undefined : await notesOf(from.store, project, application, cluster, wanted.bundle),
     applied: delivery.status?.applied,
     journeys: await journeysOf(from, delivery, release, indexed, why[0]?.area),
     why: why.map(({ area, code, sentence, actor, since }) => ({ area, code, sentence, actor, since })),
@@ -250,6 +260,24 @@ export async function deliveryView(
     objects: wanted === undefined ? [] : await objectRows(from.store, wanted.bundle, wanted.release, report),
     events: events.items,
   };
+}
+
+function filesOf(spec: Release['spec'] | undefined): readonly FilesView[] {
+  return (spec?.source.files ?? []).map(namedFiles);
+}
+
+/** Notes are of the newest render: they are shown where the cluster wants exactly what that made for it. */
+async function notesOf(
+  store: Store,
+  project: string,
+  application: string,
+  cluster: string,
+  bundle: string,
+): Promise<string | undefined> {
+  const row = await store.get(RenderRow, { namespace: project, name: application });
+  const groups = (row?.spec.trees ?? []).flatMap((tree) => tree.groups);
+  return groups.find((group) => group.bundles.some(({ digest, members }) => digest === bundle && Object.hasOwn(members, cluster)))
+    ?.notes;
 }
 
 /** The way of the wanted release, and above it that of a newer commit that does not get as far as a release. */
@@ -273,6 +301,7 @@ async function journeysOf(
       release: undefined,
       commit: seen,
       subject: snapshot?.subject,
+      files: [],
       // The commit was seen, even where nobody remembers its time.
       stops: journeyStops({ committedAt: snapshot?.committedAt ?? delivery.metadata.creationTimestamp }, sentenceOf(indexed)),
     });
@@ -283,13 +312,14 @@ async function journeysOf(
       release: delivery.spec.wanted.release,
       commit: release?.spec.source.commit,
       subject: release?.spec.source.subject,
+      files: filesOf(release?.spec),
       stops: journeyStops(
         times?.release === delivery.spec.wanted.release
           ? times
           : {
               ...(release === undefined
                 ? {}
-                : { committedAt: release.spec.source.committedAt, renderedAt: release.spec.renderedAt }),
+                : { committedAt: youngestCommit(release).committedAt, renderedAt: release.spec.renderedAt }),
               releasedAt: delivery.spec.wanted.assignedAt,
             },
         sentenceOf(indexed),
@@ -297,7 +327,13 @@ async function journeysOf(
     });
   }
   if (journeys.length === 0)
-    journeys.push({ release: undefined, commit: undefined, subject: undefined, stops: journeyStops({}, sentenceOf(indexed)) });
+    journeys.push({
+      release: undefined,
+      commit: undefined,
+      subject: undefined,
+      files: [],
+      stops: journeyStops({}, sentenceOf(indexed)),
+    });
   return journeys;
 }
 

@@ -83,6 +83,8 @@ export interface IndexedApplication {
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly sourceName: string;
+  /** Whether it has files of other sources beside its own. */
+  readonly hasFiles: boolean;
   readonly release: string | undefined;
   readonly commit: string | undefined;
   readonly suspended: boolean;
@@ -336,6 +338,7 @@ function indexApplication(object: Application): IndexedApplication {
     name: object.metadata.name,
     labels: object.metadata.labels ?? {},
     sourceName: object.spec.source.sourceRef.name,
+    hasFiles: (object.spec.source.files ?? []).length > 0,
     release: object.status?.release?.name,
     commit: object.status?.release?.commit,
     suspended: object.spec.suspend === true,

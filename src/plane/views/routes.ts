@@ -4,6 +4,7 @@ import {
   Cluster,
   Delivery,
   deliveryStates,
+  plainDirectory,
   Release,
   type DiffView,
   type Kind,
@@ -32,12 +33,17 @@ export interface ViewsOptions extends LiveSources {
   readonly parseSelector: (text: string) => readonly Requirement[];
   readonly isFrozen: () => boolean;
   /** What a commit would change, from the applications room. */
-  readonly diff: (
-    project: string,
-    application: string,
-    commit: string | undefined,
-    signal: AbortSignal,
-  ) => Promise<DiffView | undefined>;
+  readonly diff: (project: string, application: string, query: DiffQuery, signal: AbortSignal) => Promise<DiffView | undefined>;
+}
+
+/** What to render in place of what the Application follows. */
+export interface DiffQuery {
+  /** Branch or commit; version of a chart. */
+  readonly ref: string | undefined;
+  /** Directory of spec.source.files → branch or commit. */
+  readonly files: ReadonlyMap<string, string>;
+  /** Whether what is fetched from elsewhere is resolved anew. */
+  readonly refresh: boolean;
 }
 
 const defaultLimit = 500;
@@ -135,7 +141,16 @@ export function viewsRoutes(options: ViewsOptions): readonly Route[] {
       searchView(index, (query.get('q') ?? '').slice(0, 200), heads.commits(), now()),
     ),
     view('diff/:project/:name', reads(Application, 'get'), ({ params, query, signal }) =>
-      options.diff(part(params, 'project'), part(params, 'name'), query.get('commit') ?? undefined, signal),
+      options.diff(
+        part(params, 'project'),
+        part(params, 'name'),
+        {
+          ref: query.get('commit') ?? undefined,
+          files: filesQuery(query.getAll('files')),
+          refresh: query.get('refresh') === 'true',
+        },
+        signal,
+      ),
     ),
   ];
 
@@ -218,6 +233,22 @@ function part(params: HttpRequest['params'], name: string): string {
   if (value === undefined)
     throw new FairleadError('FL_INTERNAL_ROUTE', `the route has no parameter ${name}`, { kind: 'internal' });
   return value;
+}
+
+/** `<at>=<ref>`, as `fairlead diff --files` says it. */
+function filesQuery(texts: readonly string[]): ReadonlyMap<string, string> {
+  return new Map(
+    texts.map((text) => {
+      const equals = text.indexOf('=');
+      if (equals < 1 || equals === text.length - 1)
+        throw new FairleadError(
+          'FL_VIEW_FILES',
+          `files=${text} is none; write the directory of spec.source.files and a branch or commit, such as values=main`,
+          { kind: 'invalid' },
+        );
+      return [plainDirectory(text.slice(0, equals)), text.slice(equals + 1)];
+    }),
+  );
 }
 
 function limitOf(request: Pick<HttpRequest, 'query'>, fallback: number): number {

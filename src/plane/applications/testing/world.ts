@@ -1,14 +1,18 @@
 import { createHash, createHmac } from 'node:crypto';
 import { mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { once } from 'node:events';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { generateX25519Identity, identityToRecipient } from 'age-encryption';
-import { must, newUid, rfc3339, Sensitive, silentLog, systemClock, waitFor } from '#base';
+import { must, newUid, rfc3339, Sensitive, sha256, silentLog, systemClock, waitFor } from '#base';
 import {
   AgentIdentity,
   allKinds,
   Application,
+  ChartRepository,
   Cluster,
   conditionOf,
   Delivery,
@@ -24,13 +28,67 @@ import { createEngine, type Controller, type Engine } from '#plane/engine';
 import { openStore, type Store } from '#plane/store';
 import { buildRenderer, createRenderer, type Renderer } from '#render';
 import { startGitServer, type GitServer } from '#testbed';
-import { createSources, type Sources } from '../../sources/index.ts';
-import { createApplications } from '../index.ts';
+import { createFetcher, createGuardedConnect, EgressPolicy, openContentCache } from '#plane/fetch';
+import { createCharts, createSources, RemoteResolver, type Charts, type Sources } from '../../sources/index.ts';
+import { packChart } from '../../sources/charts/testing/pack.ts';
+import { createApplications, referenceKey } from '../index.ts';
+import type { ResolveReferences } from '../remote-references.ts';
+import type { OpenSnapshot } from '../snapshot-files.ts';
 
 export interface Look {
   readonly application: string;
   readonly renders: number;
   readonly released: number | undefined;
+}
+
+/** A real chart repository over HTTP: an index.yaml and archives. */
+export class ChartServer implements AsyncDisposable {
+  readonly #server: Server;
+  readonly #archives = new Map<string, Map<string, Uint8Array>>();
+  /** What it answers instead of anything it has; undefined: as it should. */
+  fault: number | undefined;
+
+  private constructor() {
+    this.#server = createServer((request, response) => {
+      const content = this.#contentOf(request.url ?? '');
+      if (this.fault !== undefined) response.writeHead(this.fault).end();
+      else response.writeHead(content === undefined ? 404 : 200).end(content);
+    });
+  }
+
+  static async start(): Promise<ChartServer> {
+    const charts = new ChartServer();
+    charts.#server.listen(0, '127.0.0.1');
+    await once(charts.#server, 'listening');
+    return charts;
+  }
+
+  get url(): string {
+    // What listens on a port has an address.
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  publish(chart: string, version: string, files: Readonly<Record<string, string>> = {}): void {
+    const versions = this.#archives.get(chart) ?? new Map<string, Uint8Array>();
+    this.#archives.set(chart, versions.set(version, packChart(chart, version, files)));
+  }
+
+  #contentOf(path: string): string | Uint8Array | undefined {
+    const [, chart = '', version = ''] = /^\/([a-z]+)-([0-9.]+)\.tgz$/.exec(path) ?? [];
+    if (path !== '/index.yaml') return this.#archives.get(chart)?.get(version);
+    const entries = [...this.#archives].map(([name, versions]) => {
+      const lines = [...versions].map(
+        ([one, archive]) => `  - {version: ${one}, digest: ${sha256(archive).slice(7)}, urls: [${name}-${one}.tgz]}\n`,
+      );
+      return `  ${name}:\n${lines.join('')}`;
+    });
+    return `apiVersion: v1\nentries:\n${entries.join('')}`;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.closeAllConnections();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
 }
 
 /** Real Git over HTTP, real renderer, real store, real engine; only clusters are missing. */
@@ -41,10 +99,14 @@ export class World implements AsyncDisposable {
   readonly looks: Look[] = [];
   store: Store;
   sources!: Sources;
+  charts!: Charts;
+  openSnapshot!: OpenSnapshot;
+  resolveReferences!: ResolveReferences;
   engine!: Engine;
   #stop = new AbortController();
   #running: Promise<void> = Promise.resolve();
   readonly #more: (store: () => Store) => readonly Controller[];
+  readonly #fetches: boolean;
   readonly #atEnd: (() => Promise<void>)[] = [];
 
   private constructor(
@@ -53,7 +115,9 @@ export class World implements AsyncDisposable {
     renderer: Renderer,
     store: Store,
     more: (store: () => Store) => readonly Controller[],
+    fetches: boolean,
   ) {
+    this.#fetches = fetches;
     this.dir = dir;
     this.git = git;
     this.renderer = renderer;
@@ -61,13 +125,17 @@ export class World implements AsyncDisposable {
     this.#more = more;
   }
 
-  static async start(more: (store: () => Store) => readonly Controller[] = () => []): Promise<World> {
+  /** `fetches`: whether what charts and kustomizations name elsewhere is fetched. */
+  static async start(
+    more: (store: () => Store) => readonly Controller[] = () => [],
+    { fetches = false }: { readonly fetches?: boolean } = {},
+  ): Promise<World> {
     const dir = await mkdtemp(join(tmpdir(), 'fairlead-world-'));
     const git = await startGitServer({ dir: join(dir, 'git') });
     const wasmPath = join(dir, 'render.wasm');
     await symlink(await buildRenderer(), wasmPath);
     const renderer = await createRenderer({ wasmPath, log: silentLog });
-    const world = new World(dir, git, renderer, await open(dir), more);
+    const world = new World(dir, git, renderer, await open(dir), more, fetches);
     await world.run();
     return world;
   }
@@ -82,9 +150,29 @@ export class World implements AsyncDisposable {
       egress: undefined,
       pulse: (kind, key, value) => this.store.pulse(kind, key, value),
     });
+    const reading = {
+      fetch: createFetcher({ connect: createGuardedConnect(new EgressPolicy({ allow: ['127.0.0.0/8'] })) }),
+      cache: await openContentCache({ dir: join(this.dir, 'fetched'), clock: systemClock }),
+      decrypt: () => new Sensitive({}),
+      log: silentLog,
+      clock: systemClock,
+      allowHttp: true,
+    };
+    this.charts = createCharts(reading);
+    const remote = new RemoteResolver({ ...reading, read: this.store, sources: this.sources });
+    this.resolveReferences = (references, { project, pins, isDue, signal }) =>
+      remote.resolve(references, {
+        project,
+        pin: (reference) => pins.get(referenceKey(reference)),
+        isDue: (reference) => isDue(referenceKey(reference)),
+        signal,
+      });
+    this.openSnapshot = (uid, commit, kind) =>
+      kind === ChartRepository.kind ? this.charts.openSnapshot(uid, commit) : this.sources.openSnapshot(uid, commit);
     const applications = createApplications({
       renderer: this.renderer,
-      openSnapshot: (uid, commit) => this.sources.openSnapshot(uid, commit),
+      openSnapshot: this.openSnapshot,
+      ...(this.#fetches ? { resolveReferences: this.resolveReferences } : {}),
       derive: (purpose, ...parts) =>
         createHmac('sha256', 'a test')
           .update(JSON.stringify([purpose, ...parts]))
@@ -95,7 +183,7 @@ export class World implements AsyncDisposable {
     });
     this.engine = createEngine({
       store: this.#faulty(),
-      controllers: [this.sources.controller, ...applications, ...this.#more(() => this.store)],
+      controllers: [this.sources.controller, this.charts.controller, ...applications, ...this.#more(() => this.store)],
       effects: [],
       clock: systemClock,
       log: silentLog,
@@ -161,7 +249,7 @@ export class World implements AsyncDisposable {
     kind: Kind<S, T>,
     name: string,
     spec: S,
-    more: { namespace?: string; labels?: Record<string, string> } = {},
+    more: { namespace?: string; labels?: Record<string, string>; annotations?: Record<string, string> } = {},
   ): Promise<void> {
     const namespace = more.namespace ?? (kind.scope === 'Cluster' ? '' : 'default');
     const before = await this.store.get(kind, { namespace, name });
@@ -173,6 +261,7 @@ export class World implements AsyncDisposable {
         ...(namespace === '' ? {} : { namespace }),
         generation: (before?.metadata.generation ?? 0) + 1,
         ...(more.labels === undefined ? {} : { labels: more.labels }),
+        ...(more.annotations === undefined ? {} : { annotations: more.annotations }),
       },
       spec,
       ...(before?.status === undefined ? {} : { status: before.status }),

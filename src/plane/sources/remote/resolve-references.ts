@@ -62,6 +62,8 @@ export interface Resolved<R> {
   /** A commit id, or `sha256:…` of the archive or file. */
   readonly digest: string;
   readonly files: ReadonlyMap<string, Uint8Array>;
+  /** Where it was asked for, and not taken by its pin: what it is, and whether that may be another thing tomorrow. */
+  readonly found?: { readonly as: string; readonly floats: boolean };
 }
 
 export interface ResolverOptions extends Partial<UrlPolicy> {
@@ -79,6 +81,8 @@ export interface ResolveContext {
   readonly project: string;
   /** Digests that hold whatever a repository says today, by `keyOf`. */
   readonly pin: (reference: Remote) => string | undefined;
+  /** Of which it is asked again what they are, in spite of the pin. A version that is not what it was is refused all the same. */
+  readonly isDue?: (reference: Remote) => boolean;
   readonly signal: AbortSignal;
 }
 
@@ -129,7 +133,8 @@ export class RemoteResolver {
       throw refusal(reasonOf('FL_RENDER_FAILED', { file, line, message }));
     }
     const pin = context.pin(reference);
-    const held = pin === undefined ? undefined : await cache.get(scope, pin);
+    const isDue = context.isDue?.(reference) === true;
+    const held = pin === undefined || isDue ? undefined : await cache.get(scope, pin);
     if (held !== undefined && pin !== undefined) return await this.#packed(name, pin, held);
     const repository = await this.#chartRepository(reference.repository, context.project);
     const url = repository?.spec.url ?? reference.repository;
@@ -160,7 +165,8 @@ export class RemoteResolver {
     const bytes = await cache.get(scope, found.digest);
     if (bytes === undefined)
       throw new FairleadError('FL_FETCH_CONNECT', 'the chart is not in the cache any more', { kind: 'unavailable' });
-    return await this.#packed(name, found.digest, bytes);
+    const floats = locked === undefined && parseVersion(version) === undefined;
+    return { ...(await this.#packed(name, found.digest, bytes)), found: { as: found.version, floats } };
   }
 
   /** The very version that was rendered before with other content is refused, as a chart of its own would be. */
@@ -214,7 +220,8 @@ export class RemoteResolver {
       // With what the project's own source of that URL has: its Credential, and whose signatures it asks for.
       spec: { ...known?.spec, url },
     };
-    const pin = context.pin(reference);
+    // What is due is asked for by its name alone.
+    const pin = context.isDue?.(reference) === true ? undefined : context.pin(reference);
     if (pin !== undefined) {
       const files = await this.#filesOf(repository, pin, reference.path).catch((error: unknown) => {
         if (error instanceof FairleadError && error.code === 'FL_SOURCE_GONE') return undefined;
@@ -231,8 +238,11 @@ export class RemoteResolver {
         signal,
       });
       if ('snapshot' in finding) {
-        const { commit } = finding.snapshot;
-        return { digest: commit, files: await this.#filesOf(repository, commit, reference.path) };
+        const { commit, ref: named } = finding.snapshot;
+        const files = await this.#filesOf(repository, commit, reference.path);
+        // By its pin it is only read again.
+        if (pin !== undefined && ref.commit === pin) return { digest: commit, files };
+        return { digest: commit, files, found: { as: `${named} at ${commit.slice(0, 12)}`, floats: ref.branch !== undefined } };
       }
       last = finding.reason;
       if (last.code !== 'FL_SOURCE_NO_REF') break;
@@ -260,7 +270,7 @@ export class RemoteResolver {
   async #file(reference: RemoteFile, context: ResolveContext): Promise<Omit<Resolved<Remote>, 'reference'>> {
     const { cache, fetch } = this.#options;
     const scope = scopeOf(context.project);
-    const pin = context.pin(reference);
+    const pin = context.isDue?.(reference) === true ? undefined : context.pin(reference);
     const held = pin === undefined ? undefined : await cache.get(scope, pin);
     if (held !== undefined && pin !== undefined) return { digest: pin, files: new Map([['content.yaml', held]]) };
     const [address = ''] = reference.url.split('#');
@@ -283,7 +293,8 @@ export class RemoteResolver {
     if (answer.status !== 200)
       throw refusal(reasonOf('FL_SOURCE_REFUSED', { url: shown, words: `it answered ${answer.status}` }));
     await cache.put(scope, answer.body);
-    return { digest: sha256(answer.body), files: new Map([['content.yaml', answer.body]]) };
+    const digest = sha256(answer.body);
+    return { digest, files: new Map([['content.yaml', answer.body]]), found: { as: digest.slice(0, 19), floats: true } };
   }
 
   async #guard<T>(shown: string, credential: string | undefined, work: () => Promise<T>): Promise<T> {
