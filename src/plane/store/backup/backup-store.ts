@@ -6,7 +6,6 @@ import { parseIndex } from '../encode.ts';
 import { Connection } from '../postgres/connection.ts';
 import { parseDatabaseUrl } from '../postgres/connect-options.ts';
 import { storeError } from '../postgres/postgres-errors.ts';
-import { readHead } from '../postgres/write-group.ts';
 import { migrate } from '../sqlite/migrations.ts';
 import { writeBackupFile, type BackupInfo } from './backup-file.ts';
 import { tables } from './tables.ts';
@@ -58,14 +57,15 @@ async function dumpPostgres(url: Sensitive<string>, to: string, clock: Clock): P
     connection = await Connection.open(address, 'backup');
     // One snapshot for all of it. The lock of the head row is not taken: the plane goes on writing.
     await connection.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
-    const head = await readHead(connection);
+    // These columns are in every schema: a new program backs up what an old one keeps, before the upgrade.
+    const [head] = await connection.rows('SELECT instance_id, revision, audit_seq, audit_hash FROM head');
     file.exec('BEGIN');
     const meta = file.prepare('INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)');
     for (const [key, value] of [
-      ['instanceId', head.instanceId],
-      ['revision', String(head.revision)],
-      ['oldest', String(head.revision)],
-      ['audit', `${head.auditSeq} ${head.auditHash}`],
+      ['instanceId', String(head?.['instance_id'])],
+      ['revision', String(head?.['revision'])],
+      ['oldest', String(head?.['revision'])],
+      ['audit', `${String(head?.['audit_seq'])} ${String(head?.['audit_hash'])}`],
       ['backupAt', rfc3339(clock.now())],
     ] as const) {
       meta.run(key, value);

@@ -1,15 +1,26 @@
 import { FairleadError } from '#base';
 import type { Connection } from './connection.ts';
 
+export interface Migration {
+  readonly sql: string;
+  /**
+   * Processes of the version before must not write beside this one: what they write would lack something. They find that out with
+   * their next commit, stop writing, say so, and go on reading until they are replaced.
+   */
+  readonly stopsOlder?: true;
+}
+
 /**
  * Forward only, numbered by position, each in one transaction with its number. Never change one that was released: add
  * another. Replicas of the version before go on beside a newer one during a rolling upgrade: a migration only adds what
- * they do not see, and takes away nothing they use.
+ * they do not see, and takes away nothing they use; where that cannot be, or where a kind of objects gets other selectable fields
+ * (migrations.test.ts notices), it `stopsOlder`.
  *
  * Texts are compared byte by byte (COLLATE "C"), as SQLite does: key order is the same on both databases.
  */
-const migrations: readonly string[] = [
-  `
+export const migrations: readonly Migration[] = [
+  {
+    sql: `
   CREATE TABLE kinds (kind text COLLATE "C" PRIMARY KEY, selectable text NOT NULL);
 
   CREATE TABLE objects (
@@ -85,10 +96,23 @@ const migrations: readonly string[] = [
     origin text NOT NULL DEFAULT '' -- which copy of which server this is: see history.ts
   ) WITH (fillfactor = 10);
   `,
+  },
+  // The oldest schema whose processes may write.
+  { sql: 'ALTER TABLE head ADD COLUMN writers_from bigint NOT NULL DEFAULT 0' },
 ];
 
-/** Brings the database to this version's schema, one replica at a time. Error: FL_STORE_NEWER when a newer Fairlead has written it. */
-export async function migrate(connection: Connection): Promise<void> {
+/** Why a process of this version must not write, or undefined. Error code: FL_STORE_SUPERSEDED. */
+export function writeRefusal(writersFrom: number): FairleadError | undefined {
+  if (writersFrom <= migrations.length) return undefined;
+  return new FairleadError(
+    'FL_STORE_SUPERSEDED',
+    `nothing is written: a newer version of Fairlead has taken the database over, and processes of this version only read until they are replaced (schema ${writersFrom}, known are ${migrations.length})`,
+    { kind: 'unavailable', retryAfterMs: 5_000 },
+  );
+}
+
+/** Brings the database to this version's schema, one replica at a time; those that start meanwhile wait. Error: FL_STORE_NEWER when a newer Fairlead has written it. */
+export async function migrate(connection: Connection, known: readonly Migration[] = migrations): Promise<void> {
   await connection.query('BEGIN');
   try {
     // Replicas that start together: one migrates, the others wait and find it done.
@@ -96,17 +120,23 @@ export async function migrate(connection: Connection): Promise<void> {
     await connection.query('CREATE TABLE IF NOT EXISTS schema_version (version bigint NOT NULL)');
     const rows = await connection.rows('SELECT version FROM schema_version');
     const version = Number(rows[0]?.['version'] ?? 0);
-    if (version > migrations.length) {
+    if (version > known.length) {
       throw new FairleadError(
         'FL_STORE_NEWER',
-        `the database has schema ${version}, this version of Fairlead knows ${migrations.length}; start the newer version, or restore the backup made before the upgrade`,
+        `the database has schema ${version}, this version of Fairlead knows ${known.length}; start the newer version, or restore the backup made before the upgrade`,
         { kind: 'invalid' },
       );
     }
-    for (const sql of migrations.slice(version)) await connection.query(sql);
+    const missing = known.slice(version);
+    for (const { sql } of missing) await connection.query(sql);
+    if (version > 0 && missing.some(({ stopsOlder }) => stopsOlder)) {
+      await connection.query('UPDATE head SET writers_from = $1', [known.length]);
+      // They cannot give back what they hold.
+      await connection.query('UPDATE leases SET expires = 0, token = token + 1');
+    }
     await connection.query(
       rows.length === 0 ? 'INSERT INTO schema_version VALUES ($1)' : 'UPDATE schema_version SET version = $1',
-      [migrations.length],
+      [known.length],
     );
     await connection.query('COMMIT');
   } catch (error) {

@@ -9,6 +9,9 @@ import { commit, Gadget, key, memoryFloor, put, remove, Widget, widget } from '.
 import { startCuttingProxy } from '../testing/cutting-proxy.ts';
 import { POSTGRES_MISSING, postgresPrograms, startPostgres, type PostgresServer } from '../testing/postgres-server.ts';
 import type { Change, Store } from '../types.ts';
+import { parseDatabaseUrl } from './connect-options.ts';
+import { Connection } from './connection.ts';
+import { migrate, migrations } from './migrations.ts';
 import { openPostgresStore } from './postgres-store.ts';
 
 const bin = postgresPrograms();
@@ -250,6 +253,57 @@ async function tests(programs: string): Promise<void> {
     await (await open(url)).close();
     server.sql(url, 'UPDATE schema_version SET version = 999');
     await assert.rejects(open(url), (error) => codeOf(error) === 'FL_STORE_NEWER');
+  });
+
+  test('beside a newer version that only added to the schema, a process of this one goes on', async () => {
+    const url = await server.createDatabase();
+    const old = await open(url);
+    const connection = await Connection.open(parseDatabaseUrl(url.reveal()), 'newer');
+    await migrate(connection, [...migrations, { sql: 'ALTER TABLE objects ADD COLUMN more text' }]);
+    await connection.close();
+    await commit(old, { write: [put('a')] });
+    assert.ok(await old.get(Widget, key('a')));
+    assert.equal(old.trouble(), undefined);
+    await old.close();
+    await assert.rejects(open(url), (error) => codeOf(error) === 'FL_STORE_NEWER', 'but it is not started again');
+  });
+
+  test('beside a newer version that stops it, it writes nothing more, says so, and goes on reading', async () => {
+    const url = await server.createDatabase();
+    const old = await open(url);
+    await commit(old, { write: [put('a')] });
+    const lease = await old.lease('leader', 60_000, new AbortController().signal);
+    const connection = await Connection.open(parseDatabaseUrl(url.reveal()), 'newer');
+    await migrate(connection, [...migrations, { sql: '', stopsOlder: true }]);
+    const newer = await connection.rows('SELECT expires FROM leases');
+    await connection.close();
+    assert.deepEqual(
+      newer.map((row) => Number(row['expires'])),
+      [0],
+      'the newer one need not wait for the lease',
+    );
+    for (const fence of [undefined, lease]) {
+      await assert.rejects(
+        old.commit({ write: [put('b')] }, fence),
+        (error) => codeOf(error) === 'FL_STORE_SUPERSEDED' && /newer version/.test(messageOf(error)),
+      );
+    }
+    await waitFor('it to say so', () => old.trouble()?.includes('newer version') === true, { timeoutMs: 10_000 });
+    assert.ok(await old.get(Widget, key('a')));
+    assert.equal(await old.get(Widget, key('b')), undefined);
+    await old.close();
+  });
+
+  test('a database of the first schema is brought to this one', async () => {
+    const url = await server.createDatabase();
+    const connection = await Connection.open(parseDatabaseUrl(url.reveal()), 'older');
+    await migrate(connection, migrations.slice(0, 1));
+    await connection.close();
+    const stores = await Promise.all([open(url), open(url)]);
+    for (const [n, store] of stores.entries()) await commit(store, { write: [put(`a${n}`)] });
+    await Promise.all(stores.map((store) => store.close()));
+    assert.equal(server.sql(url, 'SELECT version FROM schema_version'), String(migrations.length));
+    assert.equal(server.sql(url, 'SELECT writers_from FROM head'), '0');
   });
 
   test('processes that start together migrate once', async () => {

@@ -33,7 +33,7 @@ import { ChangeFeed } from './change-feed.ts';
 import { configOf, Connection, textOf, type Row } from './connection.ts';
 import { parseDatabaseUrl, type DatabaseAddress } from './connect-options.ts';
 import { checkHistory, type Gap } from './history.ts';
-import { migrate } from './migrations.ts';
+import { migrate, writeRefusal } from './migrations.ts';
 import { isLost, storeError } from './postgres-errors.ts';
 import { Posts, type StoredPost } from './posts.ts';
 import { Pulses } from './pulses.ts';
@@ -432,8 +432,11 @@ class PostgresStore implements Store {
           const head = await readHead(connection);
           this.#feed.advance(head.revision);
           this.replicas.advance(head.postSeq);
-          if (this.#trouble !== undefined) this.#log.info({}, 'the database is reached again');
-          this.#trouble = undefined;
+          const refusal = writeRefusal(head.writersFrom)?.message;
+          if (refusal !== undefined && refusal !== this.#trouble)
+            this.#log.error({ error: refusal }, 'this process is too old to write');
+          else if (refusal === undefined && this.#trouble !== undefined) this.#log.info({}, 'the database is reached again');
+          this.#trouble = refusal;
           attempt = 0;
           onFirst();
           await this.#pause(POLL_MS, connection);

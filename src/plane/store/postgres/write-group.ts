@@ -1,5 +1,6 @@
 import { digestBytes } from '../encode.ts';
 import type { Connection } from './connection.ts';
+import { writeRefusal } from './migrations.ts';
 import {
   idOf,
   namesIn,
@@ -17,17 +18,22 @@ export interface LockedHead extends Head {
   readonly instanceId: string;
   readonly reserved: number;
   readonly origin: string;
+  /** The oldest schema whose processes may write. */
+  readonly writersFrom: number;
   /** ms since the epoch, by the server's clock. */
   readonly serverMs: number;
 }
 
 const HEAD =
-  'SELECT instance_id, revision, oldest, reserved, audit_seq, audit_hash, log_bytes, post_seq, origin,' +
+  'SELECT instance_id, revision, oldest, reserved, audit_seq, audit_hash, log_bytes, post_seq, origin, writers_from,' +
   ' (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS server_ms FROM head';
 
-/** Takes the lock that every writer needs. Inside a transaction. */
+/** Takes the lock that every writer needs. Inside a transaction. Error: FL_STORE_SUPERSEDED when a newer version has the database. */
 export async function lockHead(connection: Connection): Promise<LockedHead> {
-  return headOf((await connection.rows(`${HEAD} FOR UPDATE`, [], 'lock-head'))[0]);
+  const head = headOf((await connection.rows(`${HEAD} FOR UPDATE`, [], 'lock-head'))[0]);
+  const refusal = writeRefusal(head.writersFrom);
+  if (refusal !== undefined) throw refusal;
+  return head;
 }
 
 export async function readHead(connection: Connection): Promise<LockedHead> {
@@ -45,6 +51,7 @@ function headOf(row: Readonly<Record<string, unknown>> | undefined): LockedHead 
     logBytes: Number(row?.['log_bytes']),
     postSeq: Number(row?.['post_seq']),
     origin: String(row?.['origin']),
+    writersFrom: Number(row?.['writers_from']),
     serverMs: Number(row?.['server_ms']),
   };
 }
