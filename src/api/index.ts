@@ -38,6 +38,7 @@ export * from './selectors.ts';
 export * from './sources.ts';
 export * from './views.ts';
 export * from './tenancy.ts';
+export * from './duration.ts';
 export * from './wire.ts';
 
 /** Kinds that the plane's API serves, in the order of the reference. */

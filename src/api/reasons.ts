@@ -327,7 +327,7 @@ export const reasons = {
   FL_HOOK_RUNNING: {
     area: 'apply',
     actor: 'nobody: it resolves itself',
-    says: '{object} runs in {cluster} as {event} hook',
+    says: '{object} runs in {cluster} as {event} hook since {began}, for at most {limit}',
   },
   FL_HOOK_FAILED: {
     area: 'apply',

@@ -33,6 +33,8 @@ export interface HelmOptions {
   readonly values: Readonly<Record<string, unknown>>;
   /** Of the chart's crds/. */
   readonly crds: 'Skip' | 'Create' | 'CreateReplace';
+  /** How long each hook may take. Absent: 300, Helm's own. */
+  readonly hookTimeoutSeconds?: number;
 }
 
 /** Added around the kustomization, as another overlay would. */
@@ -95,6 +97,7 @@ export interface ObjectId {
   readonly version: string;
   readonly kind: string;
   readonly namespace: string;
+  /** '' only of a hook whose name the API server generates. */
   readonly name: string;
 }
 

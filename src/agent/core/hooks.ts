@@ -1,5 +1,5 @@
-import type { HookEvent, Reason } from '#api';
-import { shortHash } from '#base';
+import { sayDuration, type HookEvent, type Reason } from '#api';
+import { rfc3339, shortHash } from '#base';
 import { describeKey, start, why, type Context, type Happening, type Transition } from './app.ts';
 import type { AppRecord, AppState, HookRun, Outcome, PlannedHook } from './model.ts';
 
@@ -63,7 +63,7 @@ export function passHooks(app: AppState, context: Context, phase: Phase): Transi
   }
   if (context.at < (progress?.nextAt ?? 0)) return 'waiting';
   if ((progress?.polls ?? 0) > 0 && context.at - current.since > next.timeoutSeconds * 1000) {
-    const words = `it is not complete after ${next.timeoutSeconds} s`;
+    const words = `it is not complete after ${sayDuration(next.timeoutSeconds)}`;
     const reason = whyFailed(app, next, event, words, context);
     return {
       app: ended(app, { failed: { name, reason, nudge: occasion.nudge } }, [{ type: 'Warning', reason, object: next.id }]),
@@ -110,13 +110,18 @@ export function takeHook(app: AppState, outcome: Extract<Outcome, { type: 'hooke
 }
 
 /** The hook under way, for the report. */
-export function runningHook(app: AppState): { readonly object: string; readonly event: string } | undefined {
+export function runningHook(
+  app: AppState,
+): { readonly object: string; readonly event: string; readonly began: string; readonly limit: string } | undefined {
   const run = app.record?.hooks;
-  const name = run?.current?.name;
+  const occasion = occasionOf(app);
   // Of a content that was superseded meanwhile nobody waits for the end.
-  if (name === undefined || run?.content !== occasionOf(app)?.content) return undefined;
+  if (run?.current === undefined || run.content !== occasion?.content) return undefined;
+  const { name, since } = run.current;
   const space = name.indexOf(' ');
-  return { event: name.slice(0, space), object: describeKey(name.slice(space + 1)) };
+  const key = name.slice(space + 1);
+  const limit = sayDuration(occasion.hooks.find((hook) => hook.key === key)?.timeoutSeconds ?? 0);
+  return { event: name.slice(0, space), object: describeKey(key), began: rfc3339(since), limit };
 }
 
 /** The hooks that a removal will need, from the content that was applied. */

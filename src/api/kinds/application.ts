@@ -8,6 +8,7 @@ import {
   type ObjectOf,
   type Violation,
 } from '../define-kind.ts';
+import { DURATION_PATTERN, secondsOf } from '../duration.ts';
 import { ageColumn, readyColumns } from './columns.ts';
 import { checkReference, GitReference } from './git-repository.ts';
 
@@ -55,6 +56,13 @@ const HelmRender = Type.Object(
         default: 'Create',
         description:
           'What happens to the crds/ of the chart: left out, created where missing (as Helm does), or held like any object.',
+      }),
+    ),
+    hookTimeout: Type.Optional(
+      Type.String({
+        pattern: DURATION_PATTERN,
+        description:
+          "How long each hook may take before it counts as failed, such as 90s, 10m or 1h: from 1s to 24h; left out, 5m, as with helm's --timeout.",
       }),
     ),
   },
@@ -268,6 +276,16 @@ function isWithin(directory: string, path: string): boolean {
   return path === directory || path.startsWith(`${directory}/`);
 }
 
+const MAX_HOOK_SECONDS = 86_400;
+
+function checkHookTimeout(render: RenderOptions | undefined, field: string): Violation[] {
+  const text = render?.helm?.hookTimeout;
+  const seconds = text === undefined ? 1 : (secondsOf(text) ?? 0);
+  return seconds >= 1 && seconds <= MAX_HOOK_SECONDS
+    ? []
+    : [{ field: `${field}.helm.hookTimeout`, reason: 'FieldValueInvalid', message: 'is from 1s to 24h' }];
+}
+
 /** A chart and its version belong to a ChartRepository, a reference to a GitRepository. */
 function checkSource(source: {
   readonly sourceRef: { readonly kind: string };
@@ -427,6 +445,10 @@ export const Application = defineKind({
     (o) => checkReference(o.spec.source.ref, 'spec.source.ref'),
     (o) => checkSource(o.spec.source),
     (o) => checkFiles(o.spec.source.files ?? []),
+    (o) => [
+      ...checkHookTimeout(o.spec.render, 'spec.render'),
+      ...(o.spec.targets ?? []).flatMap(({ render }, index) => checkHookTimeout(render, `spec.targets[${index}].render`)),
+    ],
     (o) =>
       [o.spec.render, ...(o.spec.targets ?? []).map((target) => target.render)].flatMap((render, index): Violation[] =>
         Object.keys(render ?? {}).length < 2

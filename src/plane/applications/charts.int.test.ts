@@ -39,15 +39,21 @@ test('a chart is delivered with value files and values of each cluster, its hook
     source: { ...source, path: 'charts/web' },
     targets: [{ clusterSelector: {} }],
     defaultNamespace: 'web',
-    render: { helm: { valueFiles: ['/values/${cluster.labels.env}.yaml'], values: { host: '${cluster.name}.example.com' } } },
+    render: {
+      helm: {
+        valueFiles: ['/values/${cluster.labels.env}.yaml'],
+        values: { host: '${cluster.name}.example.com' },
+        hookTimeout: '10m',
+      },
+    },
   });
   const release = await w.untilReleased('web', 1);
   const dev = await bundleFor(w, release, 'dev');
   assert.match(dev.text, /"host":"dev\.example\.com".*"level":"debug"/);
   assert.match((await bundleFor(w, release, 'prod')).text, /"host":"prod\.example\.com".*"level":"info"/);
   assert.deepEqual(
-    dev.bundle.hooks?.map(({ id, events }) => [id.name, events]),
-    [['migrate', ['pre-upgrade']]],
+    dev.bundle.hooks?.map(({ id, events, timeoutSeconds }) => [id.name, events, timeoutSeconds]),
+    [['migrate', ['pre-upgrade'], 600]],
   );
   assert.deepEqual(
     dev.bundle.entries.map(({ id, source: place }) => [id.name, place?.file]),

@@ -1,6 +1,6 @@
 import { posix } from 'node:path';
 import { sha256 } from '#base';
-import { plainDirectory, type Application, type RenderOptions as ApplicationRender } from '#api';
+import { plainDirectory, secondsOf, type Application, type RenderOptions as ApplicationRender } from '#api';
 import { expandVariables, variableValue, type KustomizeOptions, type RenderCluster, type RenderOptions } from '#render';
 import { ownDirectory } from './application-source.ts';
 import type { FleetCluster } from './fleet.ts';
@@ -86,6 +86,7 @@ function pathAndOptions(template: string, options: ApplicationRender, applicatio
   const { manifests, kustomize, helm } = options;
   const engine =
     helm !== undefined ? 'helm' : kustomize !== undefined ? 'kustomize' : manifests !== undefined ? 'manifests' : 'auto';
+  const hookTimeoutSeconds = helm?.hookTimeout === undefined ? undefined : secondsOf(helm.hookTimeout);
   const render: RenderOptions = {
     engine,
     recurse: manifests?.recurse ?? true,
@@ -105,6 +106,7 @@ function pathAndOptions(template: string, options: ApplicationRender, applicatio
             ignoreMissingValueFiles: helm?.ignoreMissingValueFiles ?? false,
             values: helm?.values ?? {},
             crds: helm?.crds ?? 'Create',
+            ...(hookTimeoutSeconds === undefined ? {} : { hookTimeoutSeconds }),
           },
         }
       : {}),

@@ -113,7 +113,7 @@ func (h *helmRun) texts(hooks []*release.Hook, manifests []releaseutil.Manifest)
 	h.r.raw = strings.TrimSpace(raw.String()) + "\n"
 	for _, hook := range hooks {
 		h.r.raw += fmt.Sprintf("---\n# Source: %s\n%s\n", hook.Path, hook.Manifest)
-		if facts := hookOf(hook); facts != nil {
+		if facts := hookOf(hook, h.options.HookTimeoutSeconds); facts != nil {
 			texts = append(texts, text{name: h.placeOf(hook.Path), bytes: []byte(hook.Manifest), rendered: true, hook: facts})
 		}
 	}
@@ -165,8 +165,11 @@ var (
 const defaultHookSeconds = 300
 
 // hookOf gives nil for what never runs here: tests, and hooks of nothing but rollbacks.
-func hookOf(h *release.Hook) *hookFacts {
-	facts := &hookFacts{Weight: h.Weight, TimeoutSeconds: defaultHookSeconds, DeletePolicies: []string{}, Events: []string{}}
+func hookOf(h *release.Hook, timeoutSeconds int) *hookFacts {
+	if timeoutSeconds <= 0 {
+		timeoutSeconds = defaultHookSeconds
+	}
+	facts := &hookFacts{Weight: h.Weight, TimeoutSeconds: timeoutSeconds, DeletePolicies: []string{}, Events: []string{}}
 	for _, event := range h.Events {
 		name := string(event)
 		if slices.Contains(hookEvents, name) && !slices.Contains(facts.Events, name) {

@@ -10,6 +10,8 @@ type helmOptions struct {
 	Values                  json.RawMessage `json:"values"`
 	// CRDs says what becomes of a chart's crds/: Skip, Create or CreateReplace.
 	CRDs string `json:"crds"`
+	// HookTimeoutSeconds is how long each hook may take; 0 stands for Helm's own --timeout.
+	HookTimeoutSeconds int `json:"hookTimeoutSeconds"`
 }
 
 // kustomizeOptions are added around the application's own kustomization, as another overlay would.
