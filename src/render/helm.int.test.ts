@@ -87,6 +87,34 @@ test('hooks stand apart from the objects, in the order of their weight; tests an
   assert.equal(secret.id.namespace, 'shop');
 });
 
+test('a hook may leave its name to the API server; nothing else may', async () => {
+  const generated = (prefix: string, annotations: string, more = ''): string =>
+    `---\napiVersion: v1\nkind: Pod\nmetadata:\n  generateName: ${prefix}\n  annotations: {${annotations}}${more}\nspec: {restartPolicy: Never}\n`;
+  const hook = 'helm.sh/hook: pre-install';
+  const twice = {
+    'apps/web/templates/a.yaml': generated('run-', hook) + generated('run-', hook, '\n  labels: {other: one}'),
+  };
+  const result = await render(twice, { helm: { hookTimeoutSeconds: 900 } });
+  assert.ok(result.ok, JSON.stringify(result));
+  assert.deepEqual(
+    result.hooks.map(({ id, hook: { timeoutSeconds } }) => [id.kind, id.namespace, id.name, timeoutSeconds]),
+    [
+      ['Pod', 'shop', '', 900],
+      ['Pod', 'shop', '', 900],
+    ],
+  );
+  assert.match(bodyOf(result.hooks[0]), /"generateName":"run-"/);
+  const again = await render(twice, { helm: { hookTimeoutSeconds: 900 } });
+  assert.deepEqual(again.ok && again.hooks.map(bodyOf), result.hooks.map(bodyOf), 'in the same order');
+  const refused = async (text: string, rule: string): Promise<void> => {
+    const answer = await render({ 'apps/web/templates/a.yaml': text });
+    assert.deepEqual(answer.ok || answer.errors.map((error) => error.rule), [rule]);
+  };
+  await refused(generated('run-', 'a: b'), 'generate-name');
+  await refused(generated('Not_a_name-', hook), 'name-form');
+  await refused(generated('[1]', hook), 'name-form');
+});
+
 test('crds/ are left out, made once, or held; kept objects say so', async () => {
   const files = {
     'apps/web/crds/w.yaml':

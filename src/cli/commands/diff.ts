@@ -37,7 +37,8 @@ function isChange(group: DiffView['groups'][number]): boolean {
 }
 
 function named({ kind, namespace, name }: ObjectIdentity): string {
-  return `${kind}/${namespace === '' ? '' : `${namespace}/`}${name}`;
+  // Of a hook the API server may choose the name.
+  return `${kind}/${namespace === '' ? '' : `${namespace}/`}${name === '' ? '(generated name)' : name}`;
 }
 
 function draw(view: DiffView): string {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"slices"
@@ -286,6 +287,8 @@ func compareObjects(a, b *object) int {
 			strings.Compare(a.id.Kind, b.id.Kind),
 			strings.Compare(a.id.Namespace, b.id.Namespace),
 			slices.Compare(a.hook.Events, b.hook.Events),
+			// Those whose name is generated have none.
+			bytes.Compare(a.body, b.body),
 		)
 	}
 	return cmp.Or(

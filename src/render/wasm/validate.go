@@ -173,12 +173,23 @@ func identify(sink *errorSink, o *object) bool {
 	} else if metadata["namespace"] != nil {
 		o.fail(sink, "namespace-form", "metadata.namespace must be a string, not "+kindOfValue(metadata["namespace"])+"; quote it", "metadata", "namespace")
 	}
-	if generate := metadata["generateName"]; generate != nil && generate != "" {
+	name, isText := metadata["name"].(string)
+	generate := metadata["generateName"]
+	isGenerated := generate != nil && generate != ""
+	if isGenerated && o.hook == nil {
 		o.fail(sink, "generate-name", "generateName makes a new object at every apply; give the object a name", "metadata", "generateName")
 		return false
 	}
-	name, isText := metadata["name"].(string)
 	switch {
+	case isGenerated && (metadata["name"] == nil || name == "" && isText):
+		// A hook is made once per run; the agent knows it by a mark, whatever the API server names it.
+		prefix, isPrefix := generate.(string)
+		if !isPrefix {
+			o.fail(sink, "name-form", "metadata.generateName must be a string, not "+kindOfValue(generate)+"; quote it", "metadata", "generateName")
+			return false
+		}
+		// The API server adds five characters.
+		checkName(sink, o, prefix+"xxxxx")
 	case metadata["name"] == nil || name == "" && isText:
 		o.fail(sink, "missing-name", "the object has no metadata.name", "metadata")
 	case !isText:
