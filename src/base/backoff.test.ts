@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { retryDelay } from './backoff.ts';
+import { fullJitter, retryDelay } from './backoff.ts';
+import { seededRng } from './ids.ts';
 
 const options = { baseMs: 500, maxMs: 30_000 };
 
@@ -31,4 +32,26 @@ test('the word of the other side counts, however often; without one it is plain 
     retryDelay(20, 0, options, () => 0),
     3000,
   );
+});
+
+/** When each of `agents`, who all lose the plane at 0, asks for the first time after `outageMs`, ms after that. */
+function returns(agents: number, outageMs: number, seed: number): number[] {
+  const rng = seededRng(seed);
+  return Array.from({ length: agents }, () => {
+    let at = 0;
+    for (let failures = 1; at <= outageMs; failures += 1) at += fullJitter(failures, options, rng);
+    return at - outageMs;
+  });
+}
+
+test('after an outage of any length a fleet comes back within the longest back-off, and over as long as the outage was', () => {
+  for (const outageMs of [10_000, 60_000, 600_000]) {
+    const waits = returns(5000, outageMs, outageMs);
+    assert.ok(Math.max(...waits) <= options.maxMs, `${Math.max(...waits)} ms after ${outageMs} ms`);
+    const seconds = Array.from({ length: 30 }, (_, second) => waits.filter((wait) => Math.floor(wait / 1000) === second).length);
+    // What is left of a wait that is uniform up to W falls off evenly, so no second has more than twice the mean over W, plus
+    // chance. W grows with the outage, up to the longest back-off.
+    const most = Math.max(...seconds) / (5000 / Math.min(outageMs / 1000, 30));
+    assert.ok(most < 2.6, `${most.toFixed(2)} times the mean after ${outageMs} ms: ${JSON.stringify(seconds)}`);
+  }
 });

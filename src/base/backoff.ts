@@ -15,12 +15,29 @@ export function fullJitter(attempt: number, options: BackoffOptions, rng: Rng = 
   return cap * (0.1 + 0.9 * rng());
 }
 
+/** Nobody is believed who asks for a longer silence, ms. */
+export const MAX_ASKED_MS = 3_600_000;
+
+/** What the other side asked to wait, ms, from whatever it sent: 0 for what is no time to come, at most `MAX_ASKED_MS`. */
+export function askedWait(value: unknown): number {
+  return typeof value === 'number' && value > 0 ? Math.min(value, MAX_ASKED_MS) : 0;
+}
+
+/** Of the header `Retry-After`, in seconds as Kubernetes and the plane send it; undefined for anything else. */
+export function parseRetryAfter(header: string | undefined): number | undefined {
+  if (header === undefined || !/^[0-9]{1,9}$/.test(header.trim())) return undefined;
+  return Math.min(Number(header) * 1000, MAX_ASKED_MS);
+}
+
 /**
- * How long to wait before asking again somebody who may have said when: never less than they asked for and spread over as much
- * again, so that those who were sent away together do not come back together; full jitter where nothing was said.
+ * How long to wait before asking again somebody who may have said when: never less than they asked for (up to `MAX_ASKED_MS`) and
+ * spread over as much again, so that those who were sent away together do not come back together; full jitter where nothing was
+ * said.
  */
 export function retryDelay(attempt: number, askedMs: number, options: BackoffOptions, rng: Rng = Math.random): number {
-  return askedMs > 0 ? askedMs + Math.max(askedMs, options.baseMs) * rng() : fullJitter(attempt, options, rng);
+  const waitMs = askedWait(askedMs);
+  if (waitMs === 0) return fullJitter(attempt, options, rng);
+  return Math.max(waitMs + Math.max(waitMs, options.baseMs) * rng(), options.baseMs / 10);
 }
 
 /** `ms` spread by ±`fraction`; for intervals that should not fall into step across a fleet. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { isTooLargeResourceVersion, KubeStatusError, parseRetryAfter, statusError } from './errors.ts';
+import { parseRetryAfter } from '#base';
+import { isTooLargeResourceVersion, KubeStatusError, statusError } from './errors.ts';
 
 function answer(status: number, fields: Record<string, unknown>, retryAfter?: string): KubeStatusError {
   const body = JSON.stringify({ kind: 'Status', apiVersion: 'v1', status: 'Failure', code: status, ...fields });
@@ -53,6 +54,7 @@ for (const [status, fields, code, retryable] of cases) {
 test('the wait asked for is taken from the header, else from the body, and never believed beyond an hour', () => {
   assert.equal(answer(429, {}, '7').retryAfterMs, 7000);
   assert.equal(answer(500, { details: { retryAfterSeconds: 3 } }).retryAfterMs, 3000);
+  assert.equal(answer(500, { details: { retryAfterSeconds: 1e99 } }).retryAfterMs, 3_600_000);
   assert.equal(parseRetryAfter('999999'), 3_600_000);
   for (const text of ['', '-1', 'Wed, 21 Oct 2026 07:28:00 GMT', '1e9', undefined])
     assert.equal(parseRetryAfter(text), undefined);

@@ -1,4 +1,4 @@
-import { FairleadError, messageOf, type ErrorKind } from '#base';
+import { askedWait, FairleadError, messageOf, type ErrorKind, parseRetryAfter } from '#base';
 import { isRecord, itemsOf, numberOf, textOf } from './objects.ts';
 import { redactMessage } from './redact.ts';
 
@@ -175,14 +175,8 @@ export function statusFacts(
         message: redactMessage(textOf(cause['message']) ?? '', { kind: about }),
         field: textOf(cause['field']) ?? '',
       })),
-    retryAfterMs: retryAfterMs ?? (seconds === undefined || seconds <= 0 ? undefined : seconds * 1000),
+    retryAfterMs: retryAfterMs ?? (seconds === undefined || seconds <= 0 ? undefined : askedWait(seconds * 1000)),
   };
-}
-
-/** Seconds only, as Kubernetes sends it; at most an hour is believed. */
-export function parseRetryAfter(header: string | undefined): number | undefined {
-  if (header === undefined || !/^[0-9]{1,9}$/.test(header.trim())) return undefined;
-  return Math.min(Number(header), 3600) * 1000;
 }
 
 export interface FieldConflict {

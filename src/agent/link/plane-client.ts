@@ -1,7 +1,7 @@
 import { Agent, request as httpsRequest, type AgentOptions, type RequestOptions } from 'node:https';
 import type { IncomingMessage } from 'node:http';
 import type { Signer } from '#api';
-import { FairleadError, newUid, sha256, type Clock, type ErrorKind } from '#base';
+import { askedWait, FairleadError, newUid, parseRetryAfter, sha256, type Clock, type ErrorKind } from '#base';
 
 /** An answer of the plane other than 2xx, or none at all. */
 export class PlaneError extends FairleadError {
@@ -166,7 +166,7 @@ export function requestToken(
   return `${signed}.${who.signer.sign(Buffer.from(signed)).toString('base64url')}`;
 }
 
-interface Answer {
+export interface Answer {
   readonly status: number;
   readonly date: string | undefined;
   readonly retryAfter: string | undefined;
@@ -224,19 +224,19 @@ function send(requestOptions: RequestOptions, body: Buffer | undefined, given: P
   });
 }
 
-function problemOf(given: PlaneCall, answer: Answer): PlaneError {
+/** The error that an answer which is no success means, whoever between us and the plane gave it. */
+export function problemOf(given: Pick<PlaneCall, 'method' | 'path'>, answer: Answer): PlaneError {
   let problem = '';
   let words = `status ${answer.status}`;
-  let retryAfterMs =
-    answer.retryAfter === undefined || !/^\d{1,6}$/.test(answer.retryAfter) ? undefined : Number(answer.retryAfter) * 1000;
+  let retryAfterMs = parseRetryAfter(answer.retryAfter);
   try {
     const value: unknown = JSON.parse(answer.body.toString('utf8'));
     if (typeof value === 'object' && value !== null) {
       if ('code' in value && typeof value.code === 'string' && /^FL_[A-Z_]{1,60}$/.test(value.code)) problem = value.code;
       if ('detail' in value && typeof value.detail === 'string') words = value.detail.slice(0, 500);
       else if ('title' in value && typeof value.title === 'string') words = value.title.slice(0, 500);
-      if ('retryAfterMs' in value && typeof value.retryAfterMs === 'number')
-        retryAfterMs = Math.min(value.retryAfterMs, 3_600_000);
+      const askedMs = 'retryAfterMs' in value ? askedWait(value.retryAfterMs) : 0;
+      if (askedMs > 0) retryAfterMs = askedMs;
     }
   } catch {
     // No problem document: something between us and the plane answered.

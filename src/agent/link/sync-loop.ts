@@ -10,7 +10,18 @@ import {
   type Reason,
   type SyncResponse,
 } from '#api';
-import { FairleadError, jittered, messageOf, randomToken, retryDelay, rfc3339, type Clock, type Log, type Rng } from '#base';
+import {
+  askedWait,
+  FairleadError,
+  jittered,
+  messageOf,
+  randomToken,
+  retryDelay,
+  rfc3339,
+  type Clock,
+  type Log,
+  type Rng,
+} from '#base';
 import { PlaneError, type Credentials, type PlaneClient } from './plane-client.ts';
 import { verifyDesired, verifyHead, verifyKeySet, verifyLooks, type Trust } from './verify.ts';
 
@@ -85,7 +96,7 @@ export class SyncLoop {
         if (failures > 0) log.info({ failures }, 'the plane answers again');
         failures = 0;
         this.#dismissed = '';
-        if (retryAfterMs > 0) await clock.sleep(jittered(retryAfterMs, 0.1, rng), signal).catch(() => undefined);
+        if (retryAfterMs > 0) await clock.sleep(retryDelay(0, retryAfterMs, BACKOFF, rng), signal).catch(() => undefined);
       } catch (error) {
         if (signal.aborted) return;
         failures += 1;
@@ -154,7 +165,7 @@ export class SyncLoop {
     if (response.keySet !== undefined) await this.takeKeySet(response.keySet);
     if (response.resync === true) this.#options.onResync();
     if (response.looks !== undefined) this.#takeLooks(response.looks, nonce);
-    const pauseMs = Math.min(Math.max(response.retryAfterMs ?? 0, 0), 3_600_000);
+    const pauseMs = askedWait(response.retryAfterMs);
     if (response.desired !== undefined) {
       const isFine = await this.#takeDocument(response.desired);
       // The same refused document again and again helps nobody.

@@ -7,7 +7,7 @@ import {
   type ServedApis,
   type WireReason,
 } from '#api';
-import { FairleadError, retryDelay, messageOf, type Clock, type Log, type Rng } from '#base';
+import { askedWait, FairleadError, retryDelay, messageOf, type Clock, type Log, type Rng } from '#base';
 import { deepEqual, formatId } from '#kube';
 import type { AgentState } from '../core/model.ts';
 import { deliveryReports, orphans } from '../core/view.ts';
@@ -31,6 +31,7 @@ export interface ReporterOptions {
 
 // Two reports never follow closer than this. A release that is applied and healthy within it costs one report.
 const MIN_GAP_MS = 300;
+const BACKOFF = { baseMs: 500, maxMs: 60_000 };
 const QUIET_MS = 60;
 /** After which a list that the plane did not take is sent again. */
 const LIST_AGAIN_MS = 60_000;
@@ -89,14 +90,15 @@ export class Reporter {
       try {
         const retryAfterMs = await this.#send(request, signal);
         failures = 0;
-        await clock.sleep(Math.max(MIN_GAP_MS, retryAfterMs), signal).catch(() => undefined);
+        const waitMs = retryAfterMs > 0 ? retryDelay(0, retryAfterMs, BACKOFF, rng) : 0;
+        await clock.sleep(Math.max(MIN_GAP_MS, waitMs), signal).catch(() => undefined);
       } catch (error) {
         if (signal.aborted) return;
         failures += 1;
         this.#isDirty = true;
         log.debug({ error: messageOf(error), failures }, 'the plane did not take a report');
         const askedMs = error instanceof FairleadError ? (error.retryAfterMs ?? 0) : 0;
-        const waitMs = retryDelay(failures, askedMs, { baseMs: 500, maxMs: 60_000 }, rng);
+        const waitMs = retryDelay(failures, askedMs, BACKOFF, rng);
         await clock.sleep(waitMs, signal).catch(() => undefined);
       }
     }
@@ -204,7 +206,7 @@ export class Reporter {
     const response = JSON.parse(answer.toString('utf8')) as Partial<ReportResponse>; // over pinned TLS; every field optional
     if (request.apis !== undefined) this.#noteApis(request.apis, response.needsApis === true, signal);
     if (response.resync === true) this.resync();
-    return typeof response.retryAfterMs === 'number' ? Math.min(response.retryAfterMs, 600_000) : 0;
+    return Math.min(askedWait(response.retryAfterMs), 600_000);
   }
 }
 
