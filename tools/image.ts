@@ -5,10 +5,11 @@
  */
 import { cpSync, existsSync, globSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { buildAgent } from '#agent';
-import { FairleadError } from '#base';
+import { exec, FairleadError, planeNodeFlags } from '#base';
 import { buildConsole } from '#console';
-import { buildRenderer } from '#render';
+import { buildRenderer, smallModuleOf } from '#render';
 
 const root = join(import.meta.dirname, '..');
 
@@ -26,7 +27,9 @@ export async function stageImage(
     return;
   }
   const assets = join(dir, 'assets');
-  cpSync(await buildRenderer({ onProgress: report }), join(assets, 'render.wasm'));
+  const renderer = await buildRenderer({ onProgress: report });
+  cpSync(renderer, join(assets, 'render.wasm'));
+  cpSync(smallModuleOf(renderer), join(assets, 'small.wasm'));
   cpSync(await buildConsole(report), join(assets, 'console'), { recursive: true });
   for (const file of globSync('src/**/*.{ts,json}', { cwd: root })) {
     // What only tests and builds use stays out.
@@ -35,6 +38,34 @@ export async function stageImage(
   }
   cpSync(join(root, 'package.json'), join(dir, 'package.json'));
   for (const path of productionPackages()) cpSync(join(root, path), join(dir, path), { recursive: true });
+  await compileBeforehand(dir, assets);
+}
+
+/** Fills the cache that the Containerfile names in NODE_COMPILE_CACHE: containers have no place to write one. */
+async function compileBeforehand(dir: string, assets: string): Promise<void> {
+  const started = [
+    'cli/main.ts',
+    'cli/commands/plane.ts',
+    'plane/store/sqlite/writer-worker.ts',
+    'plane/sources/charts/index-worker.ts',
+  ];
+  // Compiled before they run; those that are threads throw for want of whom they work for.
+  const script = `
+    for (const url of ${JSON.stringify(started.map((path) => pathToFileURL(join(dir, 'src', path)).href))})
+      await import(url).catch(() => undefined);
+    process.exit(0);
+  `;
+  const args = ['--disable-warning=ExperimentalWarning', ...planeNodeFlags, '--input-type=module', '--eval', script];
+  const env = { NODE_COMPILE_CACHE: join(assets, 'compiled'), NODE_COMPILE_CACHE_PORTABLE: '1' };
+  const result = await exec(join(dir, 'node'), args, { cwd: dir, env, timeoutMs: 120_000, maxOutputBytes: 100_000 });
+  if (result.exitCode === 0 && existsSync(join(assets, 'compiled'))) return;
+  throw new FairleadError(
+    'FL_IMAGE_COMPILE',
+    `the sources in ${dir} cannot be compiled beforehand: ${result.stderr.slice(0, 2_000)}`,
+    {
+      kind: 'internal',
+    },
+  );
 }
 
 /** Directories of the packages that run, by the lockfile; without the optional ones, which are Node itself. */
