@@ -15,7 +15,8 @@ import {
   type LegacyManager,
   type ResourceMapping,
 } from '#kube';
-import type { Inventory, ObjectOutcome, PlannedObject } from '../core/model.ts';
+import type { ObjectOutcome } from '../core/messages.ts';
+import type { Inventory, PlannedObject } from '../core/model.ts';
 import { inspect } from '../watch/inspect.ts';
 import { judgeHealth } from '../watch/judge-health.ts';
 import type { Watcher } from '../watch/watcher.ts';

@@ -13,7 +13,8 @@ import {
   type KubeMeta,
   type ResourceMapping,
 } from '#kube';
-import type { ObjectKey, WoundUp } from '../core/model.ts';
+import type { WoundUp } from '../core/messages.ts';
+import type { ObjectKey } from '../core/model.ts';
 import { actingAs, type ClusterPort } from './cluster-port.ts';
 import { FIELD_MANAGER } from './marks.ts';
 

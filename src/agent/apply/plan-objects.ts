@@ -1,7 +1,8 @@
 import { FairleadError } from '#base';
 import type { Bundle, BundleEntry, DesiredApplication, ObjectIdentity } from '#api';
 import { formatId, getIn, type KubeObject } from '#kube';
-import type { Outcome, PlannedHook, PlannedObject } from '../core/model.ts';
+import type { Outcome } from '../core/messages.ts';
+import type { PlannedHook, PlannedObject } from '../core/model.ts';
 import type { ClusterPort } from './cluster-port.ts';
 import { failureOf } from './failure.ts';
 import { limitViolation } from './limits.ts';

@@ -10,7 +10,8 @@ import {
   type KubeMeta,
   type ResourceMapping,
 } from '#kube';
-import type { ObjectKey, RemovalOutcome } from '../core/model.ts';
+import type { RemovalOutcome } from '../core/messages.ts';
+import type { ObjectKey } from '../core/model.ts';
 import { actingAs, type ClusterPort } from './cluster-port.ts';
 import { failureOf } from './failure.ts';
 import { getMetadata } from './first-contact.ts';

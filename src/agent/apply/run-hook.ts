@@ -14,7 +14,8 @@ import {
   type MetadataInjection,
   type ResourceMapping,
 } from '#kube';
-import type { Outcome, PlannedHook } from '../core/model.ts';
+import type { Outcome } from '../core/messages.ts';
+import type { PlannedHook } from '../core/model.ts';
 import { parseExact } from './adjust.ts';
 import { actingAs, type ClusterPort } from './cluster-port.ts';
 import { FIELD_MANAGER, HOOK_LABEL, HOOK_OWNER_ANNOTATION, HOOK_TTL_ANNOTATION, isMarked } from './marks.ts';

@@ -1,6 +1,6 @@
 import type { DesiredApplication } from '#api';
 import { mapLimited } from '#base';
-import type { Outcome } from '../core/model.ts';
+import type { Outcome } from '../core/messages.ts';
 import { HELM_RELEASE_ANNOTATION, judgeAdoption } from './adoption.ts';
 import type { ClusterPort } from './cluster-port.ts';
 import { createContact } from './first-contact.ts';

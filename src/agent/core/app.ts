@@ -9,7 +9,8 @@ import {
 } from '#api';
 import { retryDelay, rfc3339, shortHash } from '#base';
 import { describeId, parseId } from '#kube';
-import type { AgentState, AppCommand, AppKey, AppRecord, AppState, Happening, ObjectKey, ObjectState, Step } from './model.ts';
+import type { AppCommand } from './messages.ts';
+import type { AgentState, AppKey, AppRecord, AppState, Happening, ObjectKey, ObjectState, Step } from './model.ts';
 
 export type { Happening };
 

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { newApp } from './app.ts';
-import type { AgentState, Drift, ObjectOutcome, PlannedObject, Reduction, Signal } from './model.ts';
+import type { ObjectOutcome, Reduction, Signal } from './messages.ts';
+import type { AgentState, Drift, PlannedObject } from './model.ts';
 import { reduce, restore } from './reduce.ts';
 
 const KEY = '/ConfigMap/web/one';

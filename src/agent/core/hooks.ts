@@ -1,7 +1,8 @@
 import { sayDuration, type HookEvent, type Reason } from '#api';
 import { rfc3339, shortHash } from '#base';
 import { describeKey, start, why, type Context, type Happening, type Transition } from './app.ts';
-import type { AppRecord, AppState, HookRun, Outcome, PlannedHook } from './model.ts';
+import type { Outcome } from './messages.ts';
+import type { AppRecord, AppState, HookRun, PlannedHook } from './model.ts';
 
 type Phase = 'pre' | 'post';
 

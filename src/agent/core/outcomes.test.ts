@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { DesiredApplication } from '#api';
 import { newApp } from './app.ts';
-import type { AppState, Drift, Outcome, PlannedObject } from './model.ts';
+import type { Outcome } from './messages.ts';
+import type { AppState, Drift, PlannedObject } from './model.ts';
 import { takeOutcome } from './outcomes.ts';
 import { reduce, restore } from './reduce.ts';
 

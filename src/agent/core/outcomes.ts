@@ -5,18 +5,8 @@ import { corrected, keptObjects, withKeptObjects } from './corrections.ts';
 import { takeHook } from './hooks.ts';
 import { planBatches } from './plan-batches.ts';
 import { takeStanding, takeWatching } from './standing.ts';
-import type {
-  AppState,
-  Drift,
-  InventoryItem,
-  ObjectKey,
-  ObjectOutcome,
-  ObjectState,
-  Outcome,
-  PlannedObject,
-  RemovalOutcome,
-  WoundUp,
-} from './model.ts';
+import type { ObjectOutcome, Outcome, RemovalOutcome, WoundUp } from './messages.ts';
+import type { AppState, Drift, InventoryItem, ObjectKey, ObjectState, PlannedObject } from './model.ts';
 
 export interface Taken {
   readonly app: AppState;

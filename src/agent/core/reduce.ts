@@ -4,20 +4,8 @@ import { appKey, eventOf, newApp, sameWanted, why, type Context, type Happening 
 import { driftMode, driftReason, keptObjects, nextCorrectionAt, withKeptObjects } from './corrections.ts';
 import { drive } from './drive.ts';
 import { PRUNE_ANYWAY_AFTER_MS } from './removal.ts';
-import type {
-  AgentState,
-  AppKey,
-  AppRecord,
-  AppState,
-  Command,
-  Drift,
-  Inventory,
-  ObjectKey,
-  Observation,
-  Reduction,
-  RetiredRecord,
-  Signal,
-} from './model.ts';
+import type { Command, Observation, Reduction, Signal } from './messages.ts';
+import type { AgentState, AppKey, AppRecord, AppState, Drift, Inventory, ObjectKey, RetiredRecord } from './model.ts';
 import { kindsChanged, takeOutcome } from './outcomes.ts';
 import { isAbout } from './retirement.ts';
 

@@ -2,7 +2,8 @@ import type { DesiredApplication } from '#api';
 import { moveTo, start, type Context, type Transition } from './app.ts';
 import { correct } from './corrections.ts';
 import { hooksFirst } from './gates.ts';
-import type { AppState, ObjectKey, ObjectState, Outcome, Standing } from './model.ts';
+import type { Outcome } from './messages.ts';
+import type { AppState, ObjectKey, ObjectState, Standing } from './model.ts';
 
 /*
  * While a release is on its way to a cluster (fetched, planned, waiting for another application or for its own hooks, refused

@@ -1,5 +1,6 @@
 import type { Clock, Rng } from '#base';
-import type { AgentState, Command, Signal } from '../core/model.ts';
+import type { Command, Signal } from '../core/messages.ts';
+import type { AgentState } from '../core/model.ts';
 import { nextWakeAt, reduce } from '../core/reduce.ts';
 
 export interface MailboxOptions {

@@ -4,7 +4,8 @@ import { createAutoscalerLookup, mayBeAutoscaled, REPLICAS, type AutoscalerLooku
 import type { ClusterPort } from '../apply/cluster-port.ts';
 import { isMarked, namesItself, OWNER_LABEL } from '../apply/marks.ts';
 import type { WantedObjects } from '../apply/wanted-objects.ts';
-import type { Drift, Observation, ObjectKey } from '../core/model.ts';
+import type { Observation } from '../core/messages.ts';
+import type { Drift, ObjectKey } from '../core/model.ts';
 import { inspect, inspectStripped } from './inspect.ts';
 import { judgeHealth } from './judge-health.ts';
 import { comparisonKey, isOlderVersion, keyOfLive, type LiveRecord, type WatchedObject } from './live-record.ts';

@@ -11,18 +11,8 @@ import { sha256, type Rng } from '#base';
 import { ownerOf } from '../app.ts';
 import { keptObjects } from '../corrections.ts';
 import { runningHook } from '../hooks.ts';
-import type {
-  AgentState,
-  AppCommand,
-  AppRecord,
-  Command,
-  Observation,
-  Outcome,
-  PlannedHook,
-  PlannedObject,
-  RetiredRecord,
-  Signal,
-} from '../model.ts';
+import type { AppCommand, Command, Observation, Outcome, Signal } from '../messages.ts';
+import type { AgentState, AppRecord, PlannedHook, PlannedObject, RetiredRecord } from '../model.ts';
 import { nextWakeAt, reduce, restore } from '../reduce.ts';
 
 /** A command that was begun and not answered yet. */
