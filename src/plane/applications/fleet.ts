@@ -7,6 +7,7 @@ import {
   Cluster,
   formatKey,
   keyOf,
+  RECONCILE_ANNOTATION,
   REFRESH_ANNOTATION,
   selects,
   type ObjectMeta,
@@ -168,7 +169,10 @@ function isOwnNews({ type, before, after }: ObjectChange<Application['spec'], Ap
     before === undefined ||
     before.metadata.generation !== after.metadata.generation ||
     before.metadata.deletionTimestamp !== after.metadata.deletionTimestamp ||
-    before.metadata.annotations?.[REFRESH_ANNOTATION] !== after.metadata.annotations?.[REFRESH_ANNOTATION] ||
+    // A person says: look again.
+    [RECONCILE_ANNOTATION, REFRESH_ANNOTATION].some(
+      (name) => before.metadata.annotations?.[name] !== after.metadata.annotations?.[name],
+    ) ||
     !isDeepStrictEqual(before.metadata.finalizers, after.metadata.finalizers)
   );
 }

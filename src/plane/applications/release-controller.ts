@@ -40,6 +40,7 @@ import {
 import { noticesOf, Pins } from './pins.ts';
 import { nothingStaged, reasonOfError, renderTree, type Derive, type Staged, type TreeRow } from './render-tree.ts';
 import { planRetirement } from './retire.ts';
+import { retryAfterMs } from './retry.ts';
 import { deliveriesOf, eachPage } from './shadow.ts';
 import type { ResolveReferences } from './remote-references.ts';
 import type { OpenSnapshot } from './snapshot-files.ts';
@@ -151,22 +152,6 @@ interface Decision {
   readonly released?: number;
 }
 
-/**
- * When a render that failed is tried again although nothing in the store changes: a renderer that cannot start, and what a chart
- * or kustomization names elsewhere, whose server may be back or have it then.
- */
-const retryMs: Readonly<Record<string, number>> = {
-  FL_RENDER_UNAVAILABLE: 5_000,
-  // Three times, then it is quarantined for an hour.
-  FL_RENDER_TIMEOUT: 60_000,
-  FL_RENDER_QUARANTINED: 3_600_000,
-  FL_SOURCE_UNREACHABLE: 30_000,
-  FL_SOURCE_DENIED: 300_000,
-  FL_SOURCE_NO_CHART: 300_000,
-  FL_SOURCE_NO_REF: 300_000,
-  FL_SOURCE_MOVED: 300_000,
-};
-
 class ReleaseLook {
   readonly #options: ReleaseControllerOptions;
   readonly #memory = new Map<string, Memory>();
@@ -260,7 +245,7 @@ class ReleaseLook {
     }
     const failure = await this.#render(subject, source, targeting, context);
     if (failure !== undefined) {
-      const againMs = retryMs[failure.code];
+      const againMs = retryAfterMs(failure.code);
       return { snapshot, source, reason: failure, ...(againMs === undefined ? {} : { againMs }) };
     }
     const bundles = bundlesOf(subject.memory.trees ?? []);
