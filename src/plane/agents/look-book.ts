@@ -25,6 +25,9 @@ const REMEMBER_MS = 60_000;
 /** An answer for other replicas stays this long; one whose poster died is taken away by whoever sees it after the second. */
 const POSTED_MS = 10_000;
 const ABANDONED_MS = 40_000;
+/** Posts take some tens of ms; an answer that overtakes them waits this long, and so many at once. */
+const EARLY_MS = 1_000;
+const MAX_EARLY = 16;
 const MAX_PENDING = 500;
 const MAX_PENDING_PER_CLUSTER = 16;
 const MAX_PER_PERSON = 8;
@@ -69,6 +72,8 @@ export class LookBook {
   readonly #entries = new Map<string, Entry>();
   /** Id of a look → key of its entry. */
   readonly #ids = new Map<string, string>();
+  /** Answers that wait for their question, by id. */
+  readonly #early = new Map<string, () => void>();
   readonly #people = new Map<string, number>();
   readonly #buckets = new TokenBuckets();
   /** Posts to be taken away, by `topic\0key`, and when. */
@@ -152,8 +157,12 @@ export class LookBook {
     return looks;
   }
 
-  /** Takes an agent's answer. Errors: FL_LOOK_ID for a look of nobody, FL_LOOK_ANSWER for an answer about something else. */
-  take(cluster: string, answer: LookAnswer): void {
+  /**
+   * Takes an agent's answer; it may be here before the post of another replica that says what was asked. Errors: FL_LOOK_ID for a
+   * look of nobody, FL_LOOK_ANSWER for an answer about something else.
+   */
+  async take(cluster: string, answer: LookAnswer): Promise<void> {
+    if (!this.#ids.has(answer.id)) await this.#adopted(answer.id);
     const key = this.#ids.get(answer.id);
     const entry = key === undefined ? undefined : this.#entries.get(key);
     if (entry?.ask === undefined || key === undefined || entry.cluster !== cluster) {
@@ -175,6 +184,17 @@ export class LookBook {
     }
     this.#log.warn({ cluster, application, object: object.name }, 'an agent answered a look with another object');
     throw new FairleadError('FL_LOOK_ANSWER', 'the answer is not about the object that was asked for', { kind: 'invalid' });
+  }
+
+  /** Waits a moment for another replica to say what was asked under this id. */
+  async #adopted(id: string): Promise<void> {
+    if (this.#context.store.replicas === undefined || this.#early.size >= MAX_EARLY || this.#early.has(id)) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, EARLY_MS);
+    this.#early.set(id, resolve);
+    await promise;
+    clearTimeout(timer);
+    this.#early.delete(id);
   }
 
   /** Forgets what its time is up for. Costs nothing while nobody looks. */
@@ -213,6 +233,7 @@ export class LookBook {
       this.#entries.set(entryKey, entry);
       this.#ids.set(ask.id, entryKey);
       entry.ask ??= { ...ask, handedMs: undefined };
+      this.#early.get(ask.id)?.();
       this.#wake(cluster);
       return;
     }

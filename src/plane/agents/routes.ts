@@ -127,7 +127,7 @@ export function addAgentRoutes(http: Pick<Http, 'route' | 'authenticate' | 'metr
     'looks',
     { method: 'POST', path: '/agent/v1/looks', maxBodyBytes: lookLimits.maxAnswerBytes },
     async (request, cluster) => {
-      looks.take(cluster, validate.look.parse(await request.body()));
+      await looks.take(cluster, validate.look.parse(await request.body()));
       return answer({});
     },
   );
