@@ -89,6 +89,19 @@ export class ServedApisWatch {
     this.#wake?.();
   }
 
+  /** Of looks that come of looks there is one: this one in the place of all before it. */
+  #lookInstead(delayMs: number): void {
+    const at = this.#options.clock.monotonic() + delayMs;
+    this.#due = this.#due.filter((other) => other > at);
+    this.#lookAfter([delayMs]);
+  }
+
+  /** The same, where those before it have another purpose. */
+  #lookOnceMore(delayMs: number): void {
+    const at = this.#options.clock.monotonic() + delayMs;
+    if (!this.#due.some((other) => other >= at && other <= at + delayMs)) this.#lookAfter([delayMs]);
+  }
+
   async #look(signal: AbortSignal): Promise<void> {
     const { clock, rng, log } = this.#options;
     this.#lookAfter([0]);
@@ -104,7 +117,7 @@ export class ServedApisWatch {
         if (signal.aborted) return;
         failures += 1;
         log.debug({ error: messageOf(error) }, 'what the cluster serves cannot be read');
-        this.#lookAfter([Math.min(FAILED_MS * 2 ** Math.min(failures, 6), 300_000)]);
+        this.#lookInstead(Math.min(FAILED_MS * 2 ** Math.min(failures, 6), 300_000));
       }
       await clock.sleep(MIN_GAP_MS, signal).catch(() => undefined);
     }
@@ -135,7 +148,7 @@ export class ServedApisWatch {
     if (this.#gitVersion !== undefined && this.#gitVersion !== seen.gitVersion) onVersion();
     this.#gitVersion = seen.gitVersion;
     if (this.#current === undefined && !isReady) {
-      this.#lookAfter([FAILED_MS]);
+      this.#lookInstead(FAILED_MS);
       return;
     }
     const { list: listed, unavailable } = asServed(seen);
@@ -152,7 +165,7 @@ export class ServedApisWatch {
         kept.push(one);
       }
     }
-    if (kept.length > 0) this.#lookAfter([GONE_MS + MIN_GAP_MS]);
+    if (kept.length > 0) this.#lookOnceMore(GONE_MS + MIN_GAP_MS);
     const list = [...named, ...kept].sort();
     const next: ServedApis = { digest: apisDigest(list), unavailable, list };
     if (!this.#isBounded(list)) return;

@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
-import { systemClock, type Clock } from '#base';
+import { newUid, silentLog, systemClock, type Clock } from '#base';
 import { ApiList, apiListKey, apisDigest, Cluster, type ServedApis } from '#api';
 import { ApiListJanitor } from './api-list-janitor.ts';
+import { POSTGRES_MISSING, postgresPrograms, startPostgres } from '../store/testing/postgres-server.ts';
+import { ServedApisBook } from './served-apis.ts';
 import { PlaneRooms } from './testing/plane-rooms.ts';
 
 const BASE = ['apps/v1', 'apps/v1/Deployment', 'v1', 'v1/Pod'];
@@ -127,3 +132,39 @@ test('lists that nobody refers to are removed later, and not while somebody begi
   assert.ok(await isThere(WITH_LAMPS));
   assert.ok(!(await isThere(BASE)), 'nobody refers to the other one');
 });
+
+test(
+  'on PostgreSQL, by two replicas at once: many clusters bring the same new list, and it is stored once',
+  { skip: postgresPrograms() === undefined ? POSTGRES_MISSING : false },
+  async () => {
+    await using stack = new AsyncDisposableStack();
+    const server = await startPostgres();
+    stack.defer(() => server.destroy());
+    const url = await server.createDatabase();
+    const dir = await mkdtemp(join(tmpdir(), 'fairlead-apis-'));
+    stack.defer(() => rm(dir, { recursive: true, force: true }));
+    const leader = stack.use(await PlaneRooms.start({ dir, url }));
+    const other = stack.use(await PlaneRooms.start({ dir, url, isGateway: true }));
+    const names = Array.from({ length: 8 }, (_, index) => `c${index}`);
+    for (const name of names) await leader.joined(name);
+    const book = (plane: PlaneRooms): ServedApisBook =>
+      new ServedApisBook({
+        store: plane.store,
+        keys: plane.keys,
+        clock: systemClock,
+        log: silentLog,
+        newUid,
+        frozen: () => false,
+      });
+    const books = [book(leader), book(other)];
+    const taken = await Promise.all(names.map(async (name, index) => books[index % 2]?.take(name, served(WITH_LAMPS))));
+    assert.deepEqual(
+      taken,
+      names.map(() => true),
+    );
+    assert.equal((await leader.store.list(ApiList)).items.length, 1);
+    // What one replica took, the other completes what is unavailable with.
+    assert.equal(await books[1]?.take('c0', served(BASE, ['light.example/v1'])), true);
+    assert.deepEqual(await listOf(leader, 'c0'), WITH_LAMPS);
+  },
+);
