@@ -17,6 +17,12 @@ export interface AgentBuildOptions {
  */
 export const agentNodeFlags: readonly string[] = ['--max-semi-space-size=1', '--optimize-for-size'];
 
+/**
+ * Environment in which the bundle is to be run: glibc keeps an arena for every thread, and gives back more from one. Measured in
+ * turns at 1,000 objects, after bulk changes of all of them: 10 MiB less, and no slower. Other allocators ignore it.
+ */
+export const agentNodeEnvironment: Readonly<Record<string, string>> = { MALLOC_ARENA_MAX: '1' };
+
 const src = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 /** Rooms the agent is made of. */
 const rooms = ['base', 'api', 'kube', 'agent'];

@@ -12,6 +12,6 @@ export { runAgentCommand, type AgentIo } from './command.ts';
 export { agentManifests, type ManifestOptions } from './manifests.ts';
 export { agentOptionTable, type AgentOption } from './options.ts';
 export { agentProfile, type ProfileOptions } from './profiles.ts';
-export { agentNodeFlags, buildAgent, type AgentBuildOptions } from './build.ts';
+export { agentNodeEnvironment, agentNodeFlags, buildAgent, type AgentBuildOptions } from './build.ts';
 export { runAgent, type AgentOptions } from './run-agent.ts';
 export type { StatePlace } from './state/open-state.ts';

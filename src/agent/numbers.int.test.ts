@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { mapLimited, silentLog, systemClock, waitFor } from '#base';
 import { applyObject, createKubeClient, createRestMapper, loadKubeconfig, parseId } from '#kube';
-import { agentNodeFlags, buildAgent } from './build.ts';
+import { agentNodeEnvironment, agentNodeFlags, buildAgent } from './build.ts';
 import { configMap, openLab } from './testing/harness.ts';
 
 const COUNT = 1000;
@@ -68,7 +68,7 @@ test('a thousand ConfigMaps: time beside a bare client, memory, and silence afte
   ];
   const agent = spawn(process.execPath, [...agentNodeFlags, file, ...args, '--state-dir', join(lab.stateDir, 'process')], {
     stdio: 'ignore',
-    env: {},
+    env: agentNodeEnvironment,
   });
   try {
     await waitFor('the agent to join', () => plane.agent !== undefined, { timeoutMs: 15_000 });

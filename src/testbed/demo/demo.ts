@@ -1,7 +1,7 @@
 import { chmod, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import { Application, GitRepository } from '#api';
-import { agentNodeFlags, agentProfile, buildAgent } from '#agent';
+import { agentNodeEnvironment, agentNodeFlags, agentProfile, buildAgent } from '#agent';
 import { FairleadError, planeNodeFlags, waitFor } from '#base';
 import { buildConsole } from '#console';
 import { buildRenderer } from '#render';
@@ -136,6 +136,7 @@ export class Demo implements AsyncDisposable {
             join(dataDir, `agent-${cluster.name}`),
           ],
           join(dataDir, `agent-${cluster.name}.log`),
+          agentNodeEnvironment,
         );
         stack.defer(() => child.stop());
         agents.push({ cluster, child });

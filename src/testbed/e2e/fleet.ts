@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { agentNodeFlags, agentProfile, buildAgent } from '#agent';
+import { agentNodeEnvironment, agentNodeFlags, agentProfile, buildAgent } from '#agent';
 import {
   Application,
   Cluster,
@@ -284,6 +284,7 @@ export class Fleet implements AsyncDisposable {
         ...args,
       ],
       join(this.dir, `agent-${name}.log`),
+      agentNodeEnvironment,
     );
   }
 
