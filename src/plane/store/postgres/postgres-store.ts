@@ -1,34 +1,13 @@
 import pg from 'pg';
-import {
-  childController,
-  fullJitter,
-  messageOf,
-  newUid,
-  silentLog,
-  systemClock,
-  type Clock,
-  type Log,
-  type NewId,
-  type Sensitive,
-} from '#base';
+import { fullJitter, messageOf, newUid, silentLog, systemClock, type Clock, type Log, type NewId, type Sensitive } from '#base';
 import { allKinds, type Key, type Kind, type PlaneObject } from '#api';
-import { auditHash, AUDIT_START } from '../audit-chain.ts';
+import { AUDIT_START } from '../audit-chain.ts';
+import { BaseStore, PAGE_BYTES, PAGE_MAX } from '../base-store.ts';
+import { closed } from '../closed.ts';
 import { compilePage } from '../compile-query.ts';
-import { checkDigest, digestBytes, digestText, encodeTransaction } from '../encode.ts';
-import { holdLease } from '../lease.ts';
-import { RecentDigests, SWEEP_GRACE_MS } from '../recent-digests.ts';
-import type {
-  Change,
-  CommitResult,
-  Fence,
-  Lease,
-  ListQuery,
-  ListResult,
-  RevisionFloor,
-  Store,
-  StoredEffect,
-  Transaction,
-} from '../types.ts';
+import { checkDigest, digestBytes, digestText } from '../encode.ts';
+import { SWEEP_GRACE_MS } from '../recent-digests.ts';
+import type { Change, ListQuery, ListResult, RevisionFloor, Store } from '../types.ts';
 import { ChangeFeed } from './change-feed.ts';
 import { configOf, Connection, textOf, type Row } from './connection.ts';
 import { parseDatabaseUrl, type DatabaseAddress } from './connect-options.ts';
@@ -39,7 +18,7 @@ import { Posts, type StoredPost } from './posts.ts';
 import { Pulses } from './pulses.ts';
 import { reindex } from './reindex.ts';
 import { CHANNEL, readHead, storable, type LockedHead } from './write-group.ts';
-import { closed, PostgresWriter } from './writer.ts';
+import { PostgresWriter } from './writer.ts';
 
 export interface PostgresStoreOptions {
   /** `postgres://user:password@host:port/database?sslmode=…`, see `parseDatabaseUrl`. */
@@ -56,9 +35,6 @@ export interface PostgresStoreOptions {
   readonly readers?: number;
 }
 
-const PAGE_MAX = 10_000;
-/** A page ends early, with `next`, when its texts are longer than this. */
-const PAGE_BYTES = 64 * 1024 * 1024;
 const POLL_MS = 1_000;
 const READ_TRIES = 4;
 const REACH_MS = 1_000;
@@ -89,32 +65,28 @@ export async function openPostgresStore(options: PostgresStoreOptions): Promise<
   }
 }
 
-class PostgresStore implements Store {
+class PostgresStore extends BaseStore implements Store {
   readonly instanceId: string;
   readonly replicas: Posts;
   readonly #address: DatabaseAddress;
-  readonly #clock: Clock;
   readonly #log: Log;
   readonly #floor: RevisionFloor | undefined;
   readonly #pool: pg.Pool;
-  readonly #writer: PostgresWriter;
-  readonly #feed: ChangeFeed;
-  readonly #pulses: Pulses;
-  readonly #asked = new RecentDigests();
-  readonly #stop = new AbortController();
+  protected readonly writer: PostgresWriter;
+  protected readonly feed: ChangeFeed;
+  protected readonly heartbeats: Pulses;
   #listening: Promise<void> = Promise.resolve();
   #listener: Connection | undefined;
   #trouble: string | undefined;
   #clockOffsetMs: number;
-  #closing: Promise<void> | undefined;
 
   constructor(options: PostgresStoreOptions, address: DatabaseAddress, head: LockedHead, gaps: readonly Gap[]) {
+    super(options.clock ?? systemClock);
     this.instanceId = head.instanceId;
     this.#address = address;
-    this.#clock = options.clock ?? systemClock;
     this.#log = options.log ?? silentLog;
     this.#floor = options.revisionFloor;
-    this.#clockOffsetMs = head.serverMs - this.#clock.now();
+    this.#clockOffsetMs = head.serverMs - this.clock.now();
     const id = (options.newId ?? newUid)();
     this.#pool = new pg.Pool({
       ...configOf(address, 'reads'),
@@ -124,28 +96,28 @@ class PostgresStore implements Store {
     });
     // An idle connection that broke; the pool makes a new one.
     this.#pool.on('error', (error) => this.#log.info({ error: messageOf(error) }, 'an idle connection to the database ended'));
-    this.#feed = new ChangeFeed(
+    this.feed = new ChangeFeed(
       (after, rows, bytes) => this.#readChanges(after, rows, bytes),
       this.#log,
       head.revision,
       head.oldest,
       gaps,
     );
-    this.#writer = new PostgresWriter({
+    this.writer = new PostgresWriter({
       id,
-      clock: this.#clock,
+      clock: this.clock,
       log: this.#log,
       floor: options.revisionFloor,
       logMaxBytes: options.logMaxBytes ?? 256 * 1024 * 1024,
       logMaxAgeMs: options.logMaxAgeMs ?? 3_600_000,
       connect: () => this.#connect('writes'),
-      onGroup: (changes, revision, oldest) => this.#feed.committed(changes, revision, oldest),
+      onGroup: (changes, revision, oldest) => this.feed.committed(changes, revision, oldest),
     });
-    this.#pulses = new Pulses((operation) => this.#writer.request(operation), this.#clock, this.#log);
+    this.heartbeats = new Pulses((operation) => this.writer.request(operation), this.clock, this.#log);
     this.replicas = new Posts({
       id,
       log: this.#log,
-      request: (operation) => this.#writer.request(operation),
+      request: (operation) => this.writer.request(operation),
       read: (seq, limit) => this.#readPosts(seq, limit),
     });
   }
@@ -158,24 +130,20 @@ class PostgresStore implements Store {
   }
 
   get revisionGap(): Gap | undefined {
-    return this.#feed.gaps.at(-1);
-  }
-
-  revision(): number {
-    return this.#feed.revision;
+    return this.feed.gaps.at(-1);
   }
 
   async reach(revision: number): Promise<void> {
     const until = performance.now() + REACH_MS;
-    while (this.#feed.revision < revision && performance.now() < until) {
+    while (this.feed.revision < revision && performance.now() < until) {
       const [head] = await this.#rows('SELECT revision FROM head', [], 'read-revision');
-      this.#feed.advance(Number(head?.['revision'] ?? 0));
-      if (this.#feed.revision < revision) await this.#pause(50);
+      this.feed.advance(Number(head?.['revision'] ?? 0));
+      if (this.feed.revision < revision) await this.#pause(50);
     }
   }
 
   oldestRevision(): number {
-    return this.#feed.oldest;
+    return this.feed.oldest;
   }
 
   trouble(): string | undefined {
@@ -190,20 +158,6 @@ class PostgresStore implements Store {
     );
     // Only objects of this kind are stored under it.
     return rows[0] === undefined ? undefined : (JSON.parse(String(rows[0]['text'])) as PlaneObject<S, T>);
-  }
-
-  async list<S, T>(kind: Kind<S, T>, query: ListQuery = {}): Promise<ListResult<PlaneObject<S, T>>> {
-    const page = await this.listText(kind, query);
-    const items: PlaneObject<S, T>[] = [];
-    let stopAt = performance.now() + SLICE_MS;
-    for (const text of page.items) {
-      items.push(JSON.parse(text) as PlaneObject<S, T>);
-      if ((items.length & 31) === 0 && performance.now() > stopAt) {
-        await new Promise((resolve) => setImmediate(resolve));
-        stopAt = performance.now() + SLICE_MS;
-      }
-    }
-    return { ...page, items };
   }
 
   async listText(kind: Kind, query: ListQuery = {}): Promise<ListResult<string>> {
@@ -226,29 +180,6 @@ class PostgresStore implements Store {
     const isCut = last !== undefined && Number(last['before']) + Number(last['octets']) > PAGE_BYTES;
     if (last === undefined || (found.length <= limit && !isCut)) return { items, revision };
     return { items, revision, next: { namespace: String(last['namespace']), name: String(last['name']) } };
-  }
-
-  async commit(transaction: Transaction, fence?: Fence): Promise<CommitResult> {
-    this.#refuseClosed();
-    const encoded = encodeTransaction(transaction);
-    const named = fence === undefined ? undefined : { name: fence.name, token: fence.token };
-    const result = await this.#writer.request({ op: 'commit', transaction: encoded, fence: named });
-    if (result === undefined || !('ok' in result)) throw new TypeError('the writer answers a commit with a CommitResult');
-    if (result.ok) {
-      for (const write of transaction.write ?? []) if (write.op === 'delete') this.#pulses.delete(write.kind.kind, write.key);
-    }
-    return result;
-  }
-
-  changes(after: number, kinds: readonly Kind[], signal: AbortSignal): AsyncIterable<readonly Change[]> {
-    return this.#feed.changes(after, kinds, signal);
-  }
-
-  lease(name: string, ttlMs: number, signal: AbortSignal): Promise<Lease> {
-    this.#refuseClosed();
-    return holdLease(name, ttlMs, childController(this.#stop.signal), signal, this.#clock, (operation) =>
-      this.#writer.request(operation),
-    );
   }
 
   async blobs(digests: readonly string[], issuedTo?: string): Promise<ReadonlyMap<string, Uint8Array>> {
@@ -275,7 +206,7 @@ class PostgresStore implements Store {
 
   async missingBlobs(digests: readonly string[]): Promise<readonly string[]> {
     digests.forEach(checkDigest);
-    this.#asked.note(digests, this.#clock.now());
+    this.asked.note(digests, this.clock.now());
     const missing: string[] = [];
     for (let from = 0; from < digests.length; from += DIGESTS) {
       const chunk = digests.slice(from, from + DIGESTS);
@@ -295,16 +226,16 @@ class PostgresStore implements Store {
     let after: Buffer = Buffer.alloc(0);
     for (;;) {
       signal.throwIfAborted();
-      const beforeMs = this.#clock.now() - SWEEP_GRACE_MS;
+      const beforeMs = this.clock.now() - SWEEP_GRACE_MS;
       const rows = await this.#rows('SELECT digest, at FROM blobs WHERE digest > $1 ORDER BY digest LIMIT 500', [after], 'sweep');
       const digests: string[] = [];
       for (const row of rows) {
         after = row['digest'] as Buffer;
         const digest = digestText(after);
-        if (Number(row['at']) < beforeMs && !this.#asked.has(digest, this.#clock.now()) && !isKept(digest)) digests.push(digest);
+        if (Number(row['at']) < beforeMs && !this.asked.has(digest, this.clock.now()) && !isKept(digest)) digests.push(digest);
       }
       if (digests.length > 0) {
-        const value = await this.#writer.request({ op: 'sweep', digests, beforeMs });
+        const value = await this.writer.request({ op: 'sweep', digests, beforeMs });
         if (value !== undefined && 'removed' in value) removed += value.removed;
       }
       if (rows.length < 500) break;
@@ -322,78 +253,38 @@ class PostgresStore implements Store {
     return new Map(rows.map((row) => [String(row['equality']), digestText(row['digest'] as Buffer)]));
   }
 
-  pulse(kind: Kind, key: Key, value: Readonly<Record<string, unknown>>): void {
-    this.#refuseClosed();
-    this.#pulses.set(kind.kind, key, value);
-  }
-
   async pulses(kind: Kind): Promise<ReadonlyMap<string, Readonly<Record<string, unknown>>>> {
     const rows = await this.#rows('SELECT key, value FROM pulses WHERE kind = $1', [kind.kind], 'read-pulses');
-    return this.#pulses.over(
+    return this.heartbeats.over(
       kind.kind,
       // Written by Pulses from such values.
       new Map(rows.map((row) => [String(row['key']), JSON.parse(String(row['value'])) as Readonly<Record<string, unknown>>])),
     );
   }
 
-  async dueEffects(nowMs: number, limit: number): Promise<readonly StoredEffect[]> {
-    const rows = await this.#rows(
+  protected dueRows(nowMs: number, limit: number): Promise<readonly Row[]> {
+    return this.#rows(
       'SELECT id, type, key, payload, attempts FROM effects WHERE due <= $1 ORDER BY due, id LIMIT $2',
-      [Math.floor(nowMs), Math.min(limit, 1_000)],
+      [nowMs, limit],
       'due-effects',
     );
-    return rows.map((row) => ({
-      id: Number(row['id']),
-      type: String(row['type']),
-      key: String(row['key']),
-      payload: JSON.parse(String(row['payload'])) as unknown,
-      attempts: Number(row['attempts']),
-    }));
   }
 
-  async effectDone(id: number): Promise<void> {
-    await this.#writer.request({ op: 'effectDone', id });
-  }
-
-  async effectFailed(id: number, retryAtMs: number, message: string): Promise<void> {
-    await this.#writer.request({ op: 'effectFailed', id, retryAtMs, message });
-  }
-
-  async verifyAudit(): Promise<{ readonly leaves: number; readonly brokenAt?: number }> {
-    // Read first: leaves that are added meanwhile lie behind it.
+  protected async auditHead(): Promise<{ readonly seq: number; readonly hash: string }> {
     const [head] = await this.#rows('SELECT audit_seq, audit_hash FROM head', []);
-    const [headSeq, headHash] = [Number(head?.['audit_seq'] ?? 0), String(head?.['audit_hash'])];
-    let seq = 0;
-    let hash = AUDIT_START;
-    for (;;) {
-      const rows = await this.#rows(
-        'SELECT seq, leaf, hash FROM audit WHERE seq > $1 ORDER BY seq LIMIT 500',
-        [seq],
-        'audit-page',
-      );
-      for (const row of rows) {
-        hash = auditHash(hash, String(row['leaf']));
-        const isHead = seq + 1 === headSeq;
-        if (Number(row['seq']) !== seq + 1 || hash !== row['hash'] || (isHead && hash !== headHash)) {
-          return { leaves: seq, brokenAt: seq + 1 };
-        }
-        seq += 1;
-      }
-      if (rows.length < 500) return seq < headSeq ? { leaves: seq, brokenAt: seq + 1 } : { leaves: seq };
-    }
+    return { seq: Number(head?.['audit_seq'] ?? 0), hash: String(head?.['audit_hash']) };
   }
 
-  close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
+  protected auditPage(seq: number, limit: number): Promise<readonly Row[]> {
+    return this.#rows('SELECT seq, leaf, hash FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2', [seq, limit], 'audit-page');
   }
 
-  async #close(): Promise<void> {
-    this.#feed.close();
-    this.#stop.abort(closed());
-    await this.#pulses.close();
+  protected async shutDown(): Promise<void> {
+    this.feed.close();
+    this.stop.abort(closed());
+    await this.heartbeats.close();
     await this.replicas.close();
-    await this.#writer.close();
+    await this.writer.close();
     await this.#listener?.close();
     await this.#listening;
     await this.#pool.end();
@@ -403,10 +294,10 @@ class PostgresStore implements Store {
   async #connect(name: string): Promise<Connection> {
     const connection = await Connection.open(this.#address, name);
     try {
-      const { head, gaps } = await checkHistory(connection, { floor: this.#floor, seen: this.#feed.revision, log: this.#log });
+      const { head, gaps } = await checkHistory(connection, { floor: this.#floor, seen: this.feed.revision, log: this.#log });
       if (head.instanceId !== this.instanceId) throw new Error(`another database answers at ${this.#address.name}`);
-      this.#feed.checked(gaps, head.revision);
-      this.#clockOffsetMs = head.serverMs - this.#clock.now();
+      this.feed.checked(gaps, head.revision);
+      this.#clockOffsetMs = head.serverMs - this.clock.now();
       return connection;
     } catch (error) {
       await connection.close();
@@ -416,7 +307,7 @@ class PostgresStore implements Store {
 
   /** Notifications wake, the poll decides: what is missed is found a second later. */
   async #listen(onFirst: () => void): Promise<void> {
-    for (let attempt = 0; !this.#stop.signal.aborted; attempt++) {
+    for (let attempt = 0; !this.stop.signal.aborted; attempt++) {
       try {
         const connection = await this.#connect('listens');
         this.#listener = connection;
@@ -424,13 +315,13 @@ class PostgresStore implements Store {
           const [revision, posts, writer] = payload.split(' ');
           // What this process committed it knows from the commit itself.
           if (writer === this.replicas.id) return;
-          if (Number.isSafeInteger(Number(revision))) this.#feed.advance(Number(revision));
+          if (Number.isSafeInteger(Number(revision))) this.feed.advance(Number(revision));
           if (Number.isSafeInteger(Number(posts))) this.replicas.advance(Number(posts));
         });
         await connection.query(`LISTEN ${CHANNEL}`);
-        while (!connection.isLost && !this.#stop.signal.aborted) {
+        while (!connection.isLost && !this.stop.signal.aborted) {
           const head = await readHead(connection);
-          this.#feed.advance(head.revision);
+          this.feed.advance(head.revision);
           this.replicas.advance(head.postSeq);
           const refusal = writeRefusal(head.writersFrom)?.message;
           if (refusal !== undefined && refusal !== this.#trouble)
@@ -443,7 +334,7 @@ class PostgresStore implements Store {
         }
         await connection.close();
       } catch (error) {
-        if (this.#stop.signal.aborted) return;
+        if (this.stop.signal.aborted) return;
         const message = storeError(error, 'nothing is read or written').message;
         if (this.#trouble !== message)
           this.#log.error({ error: messageOf(error) }, 'the database cannot be reached; it is tried again');
@@ -460,25 +351,25 @@ class PostgresStore implements Store {
     return new Promise((resolve) => {
       const end = (): void => {
         clearTimeout(timer);
-        this.#stop.signal.removeEventListener('abort', end);
+        this.stop.signal.removeEventListener('abort', end);
         resolve();
       };
       const timer = setTimeout(end, ms);
-      this.#stop.signal.addEventListener('abort', end, { once: true });
+      this.stop.signal.addEventListener('abort', end, { once: true });
       void connection?.ended().then(end);
-      if (this.#stop.signal.aborted) end();
+      if (this.stop.signal.aborted) end();
     });
   }
 
   /** Reads are safe to repeat: a connection that broke, or a server that restarts, costs a moment. */
   async #rows(text: string, values: readonly unknown[], name?: string): Promise<readonly Row[]> {
     for (let attempt = 0; ; attempt++) {
-      this.#refuseClosed();
+      this.refuseClosed();
       try {
         const query = { text, values: [...values], ...(name === undefined ? {} : { name }) };
         return (await this.#pool.query<Record<string, unknown>>(query)).rows;
       } catch (error) {
-        this.#refuseClosed();
+        this.refuseClosed();
         if (!isLost(error) || attempt === READ_TRIES) throw storeError(error, 'nothing was read');
         await this.#pause(fullJitter(attempt + 1, RECONNECT));
       }
@@ -494,7 +385,7 @@ class PostgresStore implements Store {
       );
       if (row === undefined || row['cluster'] === null) return;
       cluster = textOf(row['cluster']);
-      await this.#writer.request({ op: 'trim', cluster });
+      await this.writer.request({ op: 'trim', cluster });
     }
   }
 
@@ -543,11 +434,6 @@ class PostgresStore implements Store {
       atMs: Number(row['at']) - this.#clockOffsetMs,
     }));
   }
-
-  #refuseClosed(): void {
-    if (this.#closing !== undefined) throw closed();
-  }
 }
 
-const SLICE_MS = 4;
 const DIGESTS = 200;

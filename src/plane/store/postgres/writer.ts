@@ -5,6 +5,7 @@ import type { Change, RevisionFloor } from '../types.ts';
 import type { Connection } from './connection.ts';
 import { isLost, storeError, unreachable } from './postgres-errors.ts';
 import { isAlone, planGroup, type GroupPlan, type GroupRequest } from './plan-group.ts';
+import { closed } from '../closed.ts';
 import { beginGroup, lockHead, writePlan, writePosts, type LockedHead } from './write-group.ts';
 
 /** What may wait for the database; above it new work is refused and may come back. */
@@ -376,8 +377,4 @@ function unknownFate(error: unknown): FairleadError {
     `the connection to the database was lost during a commit and did not come back (${messageOf(error)}): it may have been written or not; look before repeating it`,
     { kind: 'unavailable', retryable: false, cause: error },
   );
-}
-
-export function closed(): FairleadError {
-  return new FairleadError('FL_STORE_CLOSED', 'the database is closed', { kind: 'unavailable' });
 }

@@ -1,25 +1,14 @@
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { childController, FairleadError, newUid, silentLog, systemClock, type Clock, type Log, type NewId } from '#base';
+import { newUid, silentLog, systemClock, type Clock, type Log, type NewId } from '#base';
 import { allKinds, type Key, type Kind, type PlaneObject } from '#api';
-import { auditHash, AUDIT_START, readAuditHead } from '../audit-chain.ts';
-import { checkDigest, digestBytes, encodeTransaction } from '../encode.ts';
-import type {
-  Change,
-  CommitResult,
-  Fence,
-  Lease,
-  ListQuery,
-  ListResult,
-  RevisionFloor,
-  Store,
-  StoredEffect,
-  Transaction,
-} from '../types.ts';
+import { readAuditHead } from '../audit-chain.ts';
+import { BaseStore, nextTurn, PAGE_BYTES, PAGE_MAX, SLICE_MS, type StoreRow } from '../base-store.ts';
+import { closed } from '../closed.ts';
+import { checkDigest, digestBytes } from '../encode.ts';
+import type { ListQuery, ListResult, RevisionFloor, Store } from '../types.ts';
 import { ChangeFeed } from './change-feed.ts';
 import { lockDirectory } from './directory-lock.ts';
-import { holdLease } from '../lease.ts';
-import { RecentDigests } from '../recent-digests.ts';
 import { Pulses } from './pulses.ts';
 import { SqliteReader, type Row } from './reader.ts';
 import { sweepBlobs } from './sweep-blobs.ts';
@@ -38,13 +27,9 @@ export interface SqliteStoreOptions {
   readonly logMaxAgeMs?: number;
 }
 
-const PAGE_MAX = 10_000;
-/** A page ends early, with `next`, when its texts are longer than this. */
-const PAGE_BYTES = 64 * 1024 * 1024;
 /** Revisions are reserved in blocks, the next one when less than half is left: a group of commits takes at most 256,000. */
 const RESERVE_BLOCK = 1_000_000;
 const LIST_CONNECTIONS = 3;
-const SLICE_MS = 4;
 
 /** Opens (and creates or migrates) the database in `dir`. Errors: FL_STORE_LOCKED, FL_STORE_NETWORK_FS, FL_STORE_NEWER. */
 export async function openSqliteStore(options: SqliteStoreOptions): Promise<Store> {
@@ -60,21 +45,17 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
   }
 }
 
-class SqliteStore implements Store {
+class SqliteStore extends BaseStore implements Store {
   readonly instanceId: string;
   readonly revisionGap: { readonly from: number; readonly to: number } | undefined;
   readonly replicas = undefined;
-  readonly #writer: WriterClient;
+  protected readonly writer: WriterClient;
   readonly #reader: SqliteReader;
-  readonly #feed: ChangeFeed;
-  readonly #pulses: Pulses;
-  readonly #clock: Clock;
+  protected readonly feed: ChangeFeed;
+  protected readonly heartbeats: Pulses;
   readonly #lists: ListConnections;
-  readonly #asked = new RecentDigests();
-  readonly #stop = new AbortController();
   readonly #unlock: () => void;
   #oldest: number;
-  #closing: Promise<void> | undefined;
 
   private constructor(parts: {
     readonly instanceId: string;
@@ -88,14 +69,14 @@ class SqliteStore implements Store {
     readonly path: string;
     readonly unlock: () => void;
   }) {
+    super(parts.clock);
     this.instanceId = parts.instanceId;
     this.revisionGap = parts.revisionGap;
     this.#oldest = parts.oldest;
-    this.#writer = parts.writer;
+    this.writer = parts.writer;
     this.#reader = parts.reader;
-    this.#feed = parts.feed;
-    this.#pulses = parts.pulses;
-    this.#clock = parts.clock;
+    this.feed = parts.feed;
+    this.heartbeats = parts.pulses;
     this.#lists = new ListConnections(parts.path);
     this.#unlock = parts.unlock;
   }
@@ -163,15 +144,11 @@ class SqliteStore implements Store {
 
   onGroup(revision: number, oldest: number, kinds: readonly string[]): void {
     this.#oldest = oldest;
-    this.#feed.advance(revision, kinds);
+    this.feed.advance(revision, kinds);
   }
 
   onCompacted(oldest: number): void {
     this.#oldest = oldest;
-  }
-
-  revision(): number {
-    return this.#feed.revision;
   }
 
   async reach(): Promise<void> {
@@ -183,24 +160,10 @@ class SqliteStore implements Store {
   }
 
   async get<S, T>(kind: Kind<S, T>, key: Key): Promise<PlaneObject<S, T> | undefined> {
-    this.#refuseClosed();
+    this.refuseClosed();
     const text = this.#reader.text(kind.kind, key);
     // Only objects of this kind are stored under it.
     return text === undefined ? undefined : (JSON.parse(text) as PlaneObject<S, T>);
-  }
-
-  async list<S, T>(kind: Kind<S, T>, query: ListQuery = {}): Promise<ListResult<PlaneObject<S, T>>> {
-    const page = await this.#page(kind, query);
-    const items: PlaneObject<S, T>[] = [];
-    let stopAt = performance.now() + SLICE_MS;
-    for (const text of page.items) {
-      items.push(JSON.parse(text) as PlaneObject<S, T>);
-      if ((items.length & 31) === 0 && performance.now() > stopAt) {
-        await nextTurn();
-        stopAt = performance.now() + SLICE_MS;
-      }
-    }
-    return { ...page, items };
   }
 
   async listText(kind: Kind, query: ListQuery = {}): Promise<ListResult<string>> {
@@ -208,7 +171,7 @@ class SqliteStore implements Store {
   }
 
   async #page(kind: Kind, query: ListQuery): Promise<ListResult<string>> {
-    this.#refuseClosed();
+    this.refuseClosed();
     const limit = Math.min(Math.max(query.limit ?? PAGE_MAX, 1), PAGE_MAX);
     // Most answers fit into one slice: read now, in this turn.
     this.#reader.begin();
@@ -240,29 +203,6 @@ class SqliteStore implements Store {
     });
   }
 
-  async commit(transaction: Transaction, fence?: Fence): Promise<CommitResult> {
-    this.#refuseClosed();
-    const encoded = encodeTransaction(transaction);
-    const named = fence === undefined ? undefined : { name: fence.name, token: fence.token };
-    const result = await this.#writer.request({ op: 'commit', transaction: encoded, fence: named });
-    if (result === undefined || !('ok' in result)) throw new TypeError('the writer answers a commit with a CommitResult');
-    if (result.ok) {
-      for (const write of transaction.write ?? []) if (write.op === 'delete') this.#pulses.delete(write.kind.kind, write.key);
-    }
-    return result;
-  }
-
-  changes(after: number, kinds: readonly Kind[], signal: AbortSignal): AsyncIterable<readonly Change[]> {
-    return this.#feed.changes(after, kinds, signal);
-  }
-
-  lease(name: string, ttlMs: number, signal: AbortSignal): Promise<Lease> {
-    this.#refuseClosed();
-    return holdLease(name, ttlMs, childController(this.#stop.signal), signal, this.#clock, (operation) =>
-      this.#writer.request(operation),
-    );
-  }
-
   async blobs(digests: readonly string[], issuedTo?: string): Promise<ReadonlyMap<string, Uint8Array>> {
     const found = new Map<string, Uint8Array>();
     const sql =
@@ -279,7 +219,7 @@ class SqliteStore implements Store {
 
   async missingBlobs(digests: readonly string[]): Promise<readonly string[]> {
     const missing: string[] = [];
-    this.#asked.note(digests, this.#clock.now());
+    this.asked.note(digests, this.clock.now());
     await this.#each(digests, (digest) => {
       if (this.#reader.sql('SELECT 1 AS one FROM blobs WHERE digest = ?').get(digestBytes(digest)) === undefined)
         missing.push(digest);
@@ -288,11 +228,11 @@ class SqliteStore implements Store {
   }
 
   async sweepBlobs(isKept: (digest: string) => boolean, signal: AbortSignal): Promise<number> {
-    return sweepBlobs({ isKept, signal, reader: this.#reader, writer: this.#writer, asked: this.#asked, clock: this.#clock });
+    return sweepBlobs({ isKept, signal, reader: this.#reader, writer: this.writer, asked: this.asked, clock: this.clock });
   }
 
   async sealedDigests(cluster: string, equalities: readonly string[]): Promise<ReadonlyMap<string, string>> {
-    this.#refuseClosed();
+    this.refuseClosed();
     const found = new Map<string, string>();
     for (const equality of equalities) {
       const row = this.#reader
@@ -303,56 +243,22 @@ class SqliteStore implements Store {
     return found;
   }
 
-  pulse(kind: Kind, key: Key, value: Readonly<Record<string, unknown>>): void {
-    this.#refuseClosed();
-    this.#pulses.set(kind.kind, key, value);
-  }
-
   async pulses(kind: Kind): Promise<ReadonlyMap<string, Readonly<Record<string, unknown>>>> {
-    return this.#pulses.all(kind.kind);
+    return this.heartbeats.all(kind.kind);
   }
 
-  async dueEffects(nowMs: number, limit: number): Promise<readonly StoredEffect[]> {
-    this.#refuseClosed();
-    const rows = this.#reader
+  protected async dueRows(nowMs: number, limit: number): Promise<readonly StoreRow[]> {
+    return this.#reader
       .sql('SELECT id, type, key, payload, attempts FROM effects WHERE due <= ? ORDER BY due, id LIMIT ?')
-      .all(Math.floor(nowMs), Math.min(limit, 1_000));
-    return rows.map((row) => ({
-      id: Number(row['id']),
-      type: String(row['type']),
-      key: String(row['key']),
-      payload: JSON.parse(String(row['payload'])) as unknown,
-      attempts: Number(row['attempts']),
-    }));
+      .all(nowMs, limit);
   }
 
-  async effectDone(id: number): Promise<void> {
-    await this.#writer.request({ op: 'effectDone', id });
+  protected async auditHead(): Promise<{ readonly seq: number; readonly hash: string }> {
+    return readAuditHead(String(this.#reader.sql(`SELECT value FROM meta WHERE key = 'audit'`).get()?.['value'] ?? ''));
   }
 
-  async effectFailed(id: number, retryAtMs: number, message: string): Promise<void> {
-    await this.#writer.request({ op: 'effectFailed', id, retryAtMs, message });
-  }
-
-  async verifyAudit(): Promise<{ readonly leaves: number; readonly brokenAt?: number }> {
-    this.#refuseClosed();
-    // Read first: leaves that are added meanwhile lie behind it.
-    const head = readAuditHead(String(this.#reader.sql(`SELECT value FROM meta WHERE key = 'audit'`).get()?.['value'] ?? ''));
-    let seq = 0;
-    let hash = AUDIT_START;
-    for (;;) {
-      const rows = this.#reader.sql('SELECT seq, leaf, hash FROM audit WHERE seq > ? ORDER BY seq LIMIT 500').all(seq);
-      for (const row of rows) {
-        hash = auditHash(hash, String(row['leaf']));
-        const isHead = seq + 1 === head.seq;
-        if (Number(row['seq']) !== seq + 1 || hash !== row['hash'] || (isHead && hash !== head.hash)) {
-          return { leaves: seq, brokenAt: seq + 1 };
-        }
-        seq += 1;
-      }
-      if (rows.length < 500) return seq < head.seq ? { leaves: seq, brokenAt: seq + 1 } : { leaves: seq };
-      await nextTurn();
-    }
+  protected async auditPage(seq: number, limit: number): Promise<readonly StoreRow[]> {
+    return this.#reader.sql('SELECT seq, leaf, hash FROM audit WHERE seq > ? ORDER BY seq LIMIT ?').all(seq, limit);
   }
 
   /** A disk that fails refuses each commit by name; reads go on. */
@@ -360,18 +266,13 @@ class SqliteStore implements Store {
     return undefined;
   }
 
-  close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
-  }
-
-  async #close(): Promise<void> {
-    this.#feed.close();
-    this.#stop.abort(closed());
-    await this.#pulses.close();
+  protected async shutDown(): Promise<void> {
+    this.feed.close();
+    this.stop.abort(closed());
+    await this.heartbeats.close();
     await this.#lists.close();
     this.#reader.close();
-    await this.#writer.close();
+    await this.writer.close();
     this.#unlock();
   }
 
@@ -379,7 +280,7 @@ class SqliteStore implements Store {
     digests.forEach(checkDigest);
     let stopAt = performance.now() + SLICE_MS;
     for (const digest of digests) {
-      this.#refuseClosed();
+      this.refuseClosed();
       visit(digest);
       if (performance.now() > stopAt) {
         await nextTurn();
@@ -387,14 +288,6 @@ class SqliteStore implements Store {
       }
     }
   }
-
-  #refuseClosed(): void {
-    if (this.#closing !== undefined) throw closed();
-  }
-}
-
-function closed(): FairleadError {
-  return new FairleadError('FL_STORE_CLOSED', 'the database is closed', { kind: 'unavailable' });
 }
 
 /** Connections for lists that need several turns of the event loop and must see one state throughout. */
@@ -447,8 +340,4 @@ function pageOf(rows: readonly Row[], limit: number, revision: number, isCut: bo
     return { items, revision, next: { namespace: last.namespace, name: last.name } };
   }
   return { items, revision };
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }
