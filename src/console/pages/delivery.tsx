@@ -98,6 +98,7 @@ export function DeliveryPage(): React.ReactNode {
             commands={[
               `fairlead why ${application} ${cluster} -n ${project}`,
               `fairlead tree ${application} ${cluster} -n ${project}`,
+              ...(view.notes === undefined ? [] : [`fairlead notes ${application} ${cluster} -n ${project}`]),
               `kubectl describe delivery ${application}.${cluster} -n ${project}`,
             ]}
           />
