@@ -158,17 +158,18 @@ test(
       lab.start();
       await waitFor('the agent to say what is served', () => plane.reports.some((report) => report.apis !== undefined), long);
       const gone = Date.now() + 30_000;
-      let isForgotten = false;
+      let forgotten: string | undefined;
       await waitFor(
         'longer than it takes for something to be gone',
         () => {
           const isKnown = serves(lab, `${group}/v1/Lamp`)() || plane.apis?.unavailable.includes(`${group}/v1`) === true;
-          isForgotten ||= !isKnown || !serves(lab, `${group}/v1`)();
+          if (!isKnown || !serves(lab, `${group}/v1`)())
+            forgotten ??= JSON.stringify([plane.apis?.unavailable, plane.served.filter((one) => one.startsWith(group))]);
           return Date.now() > gone;
         },
         { timeoutMs: 60_000, intervalMs: 500 },
       );
-      assert.equal(isForgotten, false, 'of what does not answer, either the kinds are told, or that they are not known');
+      assert.equal(forgotten, undefined, 'of what does not answer, either the kinds are told, or that they are not known');
       await server.start();
       await waitFor('the API to be available', async () => (await isAvailable()) === 'True', long);
       await waitFor('the kind', serves(lab, `${group}/v1/Lamp`), long);

@@ -491,9 +491,11 @@ export class TestPlane implements AsyncDisposable {
 
   #takeApis(apis: ServedApis | undefined): boolean {
     if (apis === undefined) return true;
-    this.apis = apis;
     if (apis.list !== undefined) this.apiLists.set(apis.digest, apis.list);
-    return this.apiLists.has(apis.digest);
+    // Until the list is there, what was known before counts, as on a real plane.
+    const isKnown = this.apiLists.has(apis.digest);
+    if (isKnown) this.apis = apis;
+    return isKnown;
   }
 
   /** What it knows that the cluster serves. */
