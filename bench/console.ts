@@ -13,6 +13,7 @@ import { usageOf } from './usage.ts';
 const ASKED = 100;
 const SCREENS = 5;
 const SCROLLED_FRAMES = 240;
+const PRESSED_KEYS = 240;
 
 const lists = [
   ['first screen', 'fleet'],
@@ -62,15 +63,23 @@ export async function consoleAtSize(progress: (line: string) => void): Promise<M
     const screens: number[] = [];
     const frames: number[] = [];
     const long: number[] = [];
+    const keys: number[] = [];
     for (let n = 0; n < SCREENS; n++) {
       const seen = await screenOf(browser, seeded, n === 0);
       screens.push(seen.firstMs);
       frames.push(...seen.frames);
       long.push(...seen.longTasks);
+      keys.push(...seen.keys);
     }
     rows.push({ what: 'first screen: from the address to all marks', target: '-', values: screens, unit: 'ms' });
     rows.push({ what: 'frame while the grid scrolls', target: '-', values: frames, unit: 'ms' });
-    rows.push({ what: 'long tasks (> 50 ms) while the grid scrolls', target: '0', values: [long.length], unit: 'count' });
+    rows.push({ what: 'frame while arrow keys move in the grid, one key each', target: '-', values: keys, unit: 'ms' });
+    rows.push({
+      what: 'long tasks (> 50 ms) while the grid scrolls and keys move',
+      target: '0',
+      values: [long.length],
+      unit: 'count',
+    });
   } finally {
     await browser.close();
   }
@@ -93,7 +102,12 @@ async function screenOf(
   browser: Awaited<ReturnType<typeof startBrowser>>,
   seeded: SeededPlane,
   isFirst: boolean,
-): Promise<{ readonly firstMs: number; readonly frames: readonly number[]; readonly longTasks: readonly number[] }> {
+): Promise<{
+  readonly firstMs: number;
+  readonly frames: readonly number[];
+  readonly keys: readonly number[];
+  readonly longTasks: readonly number[];
+}> {
   const context = await newContext(browser, looks[0]);
   const page = await context.newPage();
   await page.goto(`${seeded.consoleUrl}/login#${seeded.token}`);
@@ -103,22 +117,38 @@ async function screenOf(
   await page.goto(`${seeded.consoleUrl}/?group=region`);
   await page.locator('.group').nth(7).waitFor({ timeout: 60_000 });
   const firstMs = performance.now() - from;
-  const measured = await page.evaluate(async (count) => {
-    const longTasks: number[] = [];
-    const observer = new PerformanceObserver((list) => longTasks.push(...list.getEntries().map((entry) => entry.duration)));
-    observer.observe({ type: 'longtask' });
-    const frames: number[] = [];
-    let last = await new Promise<number>((resolve) => requestAnimationFrame(resolve));
-    const bottom = document.documentElement.scrollHeight - innerHeight;
-    for (let n = 0; n < count; n++) {
-      scrollTo(0, (bottom / 2) * (1 - Math.cos((n / count) * 4 * Math.PI)));
-      const now = await new Promise<number>((resolve) => requestAnimationFrame(resolve));
-      frames.push(now - last);
-      last = now;
-    }
-    observer.disconnect();
-    return { frames, longTasks };
-  }, SCROLLED_FRAMES);
+  const measured = await page.evaluate(
+    async ([count, presses]) => {
+      const longTasks: number[] = [];
+      const observer = new PerformanceObserver((list) => longTasks.push(...list.getEntries().map((entry) => entry.duration)));
+      observer.observe({ type: 'longtask' });
+      const frames: number[] = [];
+      let last = await new Promise<number>((resolve) => requestAnimationFrame(resolve));
+      const bottom = document.documentElement.scrollHeight - innerHeight;
+      for (let n = 0; n < count; n++) {
+        scrollTo(0, (bottom / 2) * (1 - Math.cos((n / count) * 4 * Math.PI)));
+        const now = await new Promise<number>((resolve) => requestAnimationFrame(resolve));
+        frames.push(now - last);
+        last = now;
+      }
+      scrollTo(0, 0);
+      const keys: number[] = [];
+      document.querySelector<HTMLElement>('.grid a')?.focus();
+      last = await new Promise<number>((resolve) => requestAnimationFrame(resolve));
+      for (let n = 0; n < presses; n++) {
+        // There and back through the marks of one group, by row and by column.
+        const [there, back] = n % 2 === 0 ? ['ArrowRight', 'ArrowLeft'] : ['ArrowDown', 'ArrowUp'];
+        const key = n < presses / 2 ? there : back;
+        document.activeElement?.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true }));
+        const now = await new Promise<number>((resolve) => requestAnimationFrame(resolve));
+        keys.push(now - last);
+        last = now;
+      }
+      observer.disconnect();
+      return { frames, keys, longTasks };
+    },
+    [SCROLLED_FRAMES, PRESSED_KEYS] as const,
+  );
   await context.close();
   return { firstMs, ...measured };
 }

@@ -70,6 +70,9 @@ function Fleet({
   const isWell = view.counts.ready === view.counts.deliveries && view.problems.length === 0 && view.counts.deliveries > 0;
   return (
     <>
+      <p className="hidden" role="status">
+        {isWell ? 'Everything is what Git says' : 'Something is not what Git says'}
+      </p>
       <h1 className={isWell ? 'verdict verdict-well' : 'verdict'}>{capital(view.sentence)}.</h1>
       {view.problems.length === 0 ? null : (
         <section aria-label="What is not what Git says" className="problems">

@@ -1,6 +1,7 @@
 import { useQueryClient } from '@tanstack/react-query';
 import { Link, Outlet, useRouterState } from '@tanstack/react-router';
 import { useEffect, useMemo, useState } from 'react';
+import { useFocusMemory } from '../focus.ts';
 import { useKeys } from '../keys.ts';
 import { listenForDoorbells, useLive } from '../live.ts';
 import { applyTheme, currentTheme, type Theme } from '../theme.ts';
@@ -26,6 +27,7 @@ export function Frame(): React.ReactNode {
   }, [isLogin, queryClient]);
   const open = useMemo(() => ({ palette: () => setDialog('palette'), help: () => setDialog('help') }), []);
   useKeys(open);
+  useFocusMemory();
   const close = (): void => setDialog(undefined);
   return (
     <>
@@ -69,9 +71,11 @@ function Contact(): React.ReactNode {
   const live = useLive();
   const age = useAge(live.lastHeardMs);
   return (
-    <span className={live.connected === false ? 'contact contact-lost' : 'contact contact-live'} role="status">
+    <span className={live.connected === false ? 'contact contact-lost' : 'contact contact-live'}>
       <span className="dot" aria-hidden="true" />
-      {live.connected === undefined ? 'connecting' : live.connected ? 'live' : `no contact for ${age}`}
+      <span role="status">{live.connected === undefined ? 'connecting' : live.connected ? 'live' : 'no contact'}</span>
+      {/* Beside what is read aloud: nobody wants to hear every second. */}
+      {live.connected === false ? ` for ${age}` : null}
     </span>
   );
 }

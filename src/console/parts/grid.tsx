@@ -1,5 +1,5 @@
 import { Link, useRouter } from '@tanstack/react-router';
-import { memo, useRef, useState } from 'react';
+import { memo, useLayoutEffect, useRef, useState } from 'react';
 import type { FleetCell } from '#api';
 import { pathTo } from './crumbs.tsx';
 import { applicationText } from './delivery-table.tsx';
@@ -23,12 +23,18 @@ export function Grid({ cells, label }: { readonly cells: readonly FleetCell[]; r
     return link instanceof HTMLElement ? link : undefined;
   }
 
-  function focus(index: number): void {
-    const link = linkAt(Math.max(0, Math.min(cells.length - 1, index)));
+  /** The cluster that Tab comes to: the one that had the focus last, wherever it stands now. */
+  const stop = useRef<string>(undefined);
+  function makeStop(index: number): void {
+    stop.current = cells[index]?.cluster;
     for (const other of field.current?.querySelectorAll('[tabindex="0"]') ?? []) other.setAttribute('tabindex', '-1');
-    link?.setAttribute('tabindex', '0');
-    link?.focus();
+    linkAt(index)?.setAttribute('tabindex', '0');
   }
+  useLayoutEffect(() => {
+    const at = cells.findIndex(({ cluster }) => cluster === stop.current);
+    makeStop(Math.max(0, at));
+    // oxlint-disable-next-line react-hooks/exhaustive-deps -- what the field shows decides, not how often it is drawn
+  }, [cells]);
 
   function explain(target: EventTarget | null): void {
     const link = target instanceof Element ? target.closest('a') : null;
@@ -43,7 +49,10 @@ export function Grid({ cells, label }: { readonly cells: readonly FleetCell[]; r
         className="grid"
         role="group"
         aria-label={`${label}; arrow keys move`}
-        onFocus={(event) => explain(event.target)}
+        onFocus={(event) => {
+          makeStop(Number(event.target.dataset['index']));
+          explain(event.target);
+        }}
         onBlur={() => setShown(undefined)}
         onMouseOver={(event) => explain(event.target)}
         onMouseLeave={() => explain(document.activeElement)}
@@ -70,7 +79,7 @@ export function Grid({ cells, label }: { readonly cells: readonly FleetCell[]; r
           const to = steps[event.key];
           if (to === undefined) return;
           event.preventDefault();
-          focus(to);
+          linkAt(Math.max(0, Math.min(cells.length - 1, to)))?.focus();
         }}
       >
         {cells.map((cell, index) => (
@@ -86,7 +95,7 @@ export function Grid({ cells, label }: { readonly cells: readonly FleetCell[]; r
 
 const Cell = memo(function Cell({ cell, index }: { readonly cell: FleetCell; readonly index: number }): React.ReactNode {
   return (
-    <a href={pathTo.cluster(cell.cluster)} data-index={index} tabIndex={index === 0 ? 0 : -1} aria-label={wordsOf(cell)}>
+    <a href={pathTo.cluster(cell.cluster)} data-index={index} tabIndex={-1} aria-label={wordsOf(cell)}>
       <StateMark state={cell.state} className={`heat-${heatOf(cell)}`} />
     </a>
   );

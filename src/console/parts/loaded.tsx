@@ -34,8 +34,8 @@ export function Loaded<T extends { readonly at: string }>({
   return (
     <>
       {error !== undefined ? (
-        <p className="stale" role="alert">
-          {error.message}. Below is the state of <Age at={data.at} suffix=" ago" />.
+        <p className="stale">
+          <span role="alert">{error.message}.</span> Below is the state of <Age at={data.at} suffix=" ago" />.
         </p>
       ) : connected === false ? (
         <p className="stale">

@@ -6,6 +6,7 @@ import { Command } from './copy.tsx';
 import { applicationText, DeliveryTable } from './delivery-table.tsx';
 import { PagedList } from './paged-list.tsx';
 import { Says, Since } from './says.tsx';
+import { StateMark, stateWords } from './state-mark.tsx';
 
 /** Named at once; the others a click away. */
 const NAMED = 6;
@@ -23,9 +24,14 @@ export function Problem({
   const named = problem.deliveries.slice(0, NAMED);
   return (
     <article className={`problem problem-${problem.state}`}>
-      <span className="problem-count" aria-label={problem.count === 0 ? 'before any delivery' : `${problem.count} deliveries`}>
-        {problem.count === 0 ? '!' : problem.count.toLocaleString('en-US')}
-      </span>
+      <p className="problem-count">
+        <StateMark state={problem.state} />
+        <span className="hidden">{stateWords[problem.state]}: </span>
+        {problem.count === 0 ? null : problem.count.toLocaleString('en-US')}
+        <span className="hidden">
+          {problem.count === 0 ? 'before any delivery' : problem.count === 1 ? ' delivery' : ' deliveries'}
+        </span>
+      </p>
       <div className="problem-body">
         <Says problem={problem} className="problem-says" />
         {otherSentences(problem).map((sentence) => (
@@ -94,12 +100,14 @@ function otherSentences(problem: ProblemGroup): readonly string[] {
       .map((word) => (word === cluster ? '*' : word))
       .join('');
   const first = problem.deliveries.find((cell) => cell.sentence === problem.sentence);
+  const ending = `; ${problem.next ?? ''}`;
   const seen = new Set(first === undefined ? [] : [shape(first)]);
   const others: string[] = [];
   for (const cell of problem.deliveries) {
     if (seen.has(shape(cell)) || others.length >= 3) continue;
     seen.add(shape(cell));
-    others.push(cell.sentence);
+    // What to do next is said once, above.
+    others.push(cell.sentence.endsWith(ending) ? cell.sentence.slice(0, -ending.length) : cell.sentence);
   }
   return others;
 }

@@ -118,8 +118,10 @@ test(
       {
         'reports/bad.yaml': configMapYaml('good', { a: '1' }),
         'web/settings.yaml': configMapYaml('settings', { greeting: 'bonjour' }),
+        'reports/long.yaml': configMapYaml('long.'.repeat(50) + 'end', { a: '1' }),
       },
-      'Greet in French',
+      // Markup in what others write is text.
+      `Greet in French <img src="/pixel" onerror="document.title='ran'">${'x'.repeat(120)}`,
     );
     await page.getByText('2 clusters, 6 deliveries: all are what Git says').waitFor();
     // The Application's own verdict follows its deliveries within a second.
@@ -265,6 +267,9 @@ test('a commit shows what it touched; changes lead to it', { skip }, async () =>
   await page.goto(`${fleet.consoleUrl}/changes`);
   await page.getByRole('link', { name: 'Greet in French' }).click();
   await page.getByText(/It changes 2 applications in 4 places/).waitFor();
+  assert.match((await page.getByRole('heading', { level: 1 }).textContent()) ?? '', /<img src="\/pixel" onerror=/);
+  assert.equal(await page.locator('img[src="/pixel"]').count(), 0);
+  assert.equal(await page.title(), `${lastCommit.slice(0, 10)} · Fairlead`);
   const row = page.getByRole('row').filter({ hasText: 'settings' });
   await row.getByText('changed').waitFor();
   assert.equal(await page.getByRole('row').filter({ hasText: 'flags-' }).count(), 0, 'what it did not touch is not there');
@@ -289,7 +294,16 @@ test(
     const { page, close } = await open();
     await page.goto(`${fleet.consoleUrl}/a/default/alerts`);
     await page.getByText('all 2 alike').waitFor();
+    await page.goto(`${fleet.consoleUrl}/`);
+    const rows = page.locator('.rows .row-name');
+    await rows.filter({ hasText: 'dev' }).focus();
     await editByHand('eu', fleet.ns('alerts'), 'rules', { level: 'low' });
+    await waitFor('the worst to be first', async () => /^eu/.test((await rows.first().textContent()) ?? ''), {
+      timeoutMs: patienceMs,
+    });
+    const focused = await page.evaluate(() => document.activeElement?.getAttribute('href'));
+    assert.equal(focused, '/c/dev', 'another order takes the focus from nobody');
+    await page.goto(`${fleet.consoleUrl}/a/default/alerts`);
     await page.getByText('2 clusters, each different').waitFor();
     await page.getByRole('row').filter({ hasText: 'rules' }).getByRole('link', { name: 'drifted' }).waitFor();
     await page.goto(`${fleet.consoleUrl}/c/eu`);
@@ -327,6 +341,8 @@ test('activity is filtered by the plane and comes in pages', { skip }, async () 
 
 test('everything is reached from the keyboard: the palette, j and k, Enter, Esc', { skip }, async () => {
   const { page, watchdog, close } = await open();
+  await page.reload();
+  await page.locator('h1').waitFor();
   await page.keyboard.press('Tab');
   assert.equal(await page.evaluate(() => document.activeElement?.textContent), 'Skip to content');
   await page.keyboard.press('Control+k');
@@ -376,6 +392,7 @@ test('axe finds nothing serious, in both themes, wide and narrow, and nothing sc
       ['delivery', '/d/default/web/dev'],
       ['object', `/d/default/alerts/eu/objects/ConfigMap.v1/${fleet.ns('alerts')}/rules`],
       ['commit', `/commits/${lastCommit}`],
+      ['long-names', '/d/default/reports/eu'],
       ['selector', '/clusters?where=env+in+('],
       ['palette', '/'],
     ] as const) {

@@ -39,6 +39,8 @@ const regions = [
 export interface SeededSize {
   readonly clusters: number;
   readonly applications: number;
+  /** Names are made this long. */
+  readonly nameLengths?: { readonly cluster: number; readonly application: number };
 }
 
 /**
@@ -119,7 +121,10 @@ export class SeededPlane implements AsyncDisposable {
   }
 }
 
-async function seed(dir: string, { clusters, applications }: SeededSize): Promise<void> {
+async function seed(
+  dir: string,
+  { clusters, applications, nameLengths = { cluster: 0, application: 0 } }: SeededSize,
+): Promise<void> {
   const store = await openStore({ dir, kinds: allKinds, log: silentLog, clock: systemClock });
   let chunk: Write[] = [];
   const flush = async (): Promise<void> => {
@@ -131,8 +136,12 @@ async function seed(dir: string, { clusters, applications }: SeededSize): Promis
     chunk.push({ op: 'put', kind, object: made });
     if (chunk.length >= CHUNK) await flush();
   };
-  const names = Array.from({ length: clusters }, (_, n) => `${regions[n % regions.length]}-${String(n).padStart(4, '0')}`);
-  const apps = Array.from({ length: applications }, (_, n) => `app-${String(n).padStart(3, '0')}`);
+  const names = Array.from({ length: clusters }, (_, n) =>
+    `${regions[n % regions.length]}-${String(n).padStart(4, '0')}`.padEnd(nameLengths.cluster, 'x'),
+  );
+  const apps = Array.from({ length: applications }, (_, n) =>
+    `app-${String(n).padStart(3, '0')}`.padEnd(nameLengths.application, 'y'),
+  );
   for (const [n, name] of names.entries()) await put(Cluster, clusterOf(name, n));
   for (const [n, name] of apps.entries()) {
     await put(Application, applicationOf(name, n));
