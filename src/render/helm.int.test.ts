@@ -48,6 +48,18 @@ test('a chart is found by its Chart.yaml; values merge as Helm merges them, vari
   assert.deepEqual(result.objects[0]?.source, { file: 'apps/web/templates/cm.yaml', line: 1 });
 });
 
+test('of a key that a template writes twice the later one counts, as for Helm', async () => {
+  const twice = `${configMap('a: first\n  b: only\n  a: later')}---\n${configMap('c: d').replace('metadata: {name: c}', 'metadata:\n  name: z\n  labels: {app: one}\n  labels: {tier: two}')}`;
+  const result = await render({ 'apps/web/templates/cm.yaml': twice });
+  assert.deepEqual(
+    objectsOf(result).map((one) => bodyOf(one)),
+    [
+      '{"apiVersion":"v1","data":{"a":"later","b":"only"},"kind":"ConfigMap","metadata":{"name":"c","namespace":"shop"}}',
+      '{"apiVersion":"v1","data":{"c":"d"},"kind":"ConfigMap","metadata":{"labels":{"tier":"two"},"name":"z","namespace":"shop"}}',
+    ],
+  );
+});
+
 test('hooks stand apart from the objects, in the order of their weight; tests and rollbacks are left out', async () => {
   const hook = (name: string, annotations: string): string =>
     `---\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: ${name}\n  annotations:\n    ${annotations}\n`;

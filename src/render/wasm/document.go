@@ -26,12 +26,15 @@ type parser struct {
 	used    map[string]bool
 	// at is told where the parser is, so that a crash can be reported with a place.
 	at func(name string, line int)
+	// laterKeysWin takes a key that is written twice as Helm does; otherwise it is refused.
+	laterKeysWin bool
 }
 
 // parse gives the documents of a text; empty ones are left out. What it cannot take goes to the sink.
 func (p *parser) parse(t text) []document {
 	content := bytes.TrimPrefix(t.bytes, []byte("\xef\xbb\xbf"))
 	p.at(t.name, 1)
+	p.laterKeysWin = t.laterKeysWin
 	if !utf8.Valid(content) {
 		p.fail(t.name, lineOfInvalidUTF8(content), codeSyntax, "utf8", "this line is not valid UTF-8; save the file as UTF-8")
 		return nil
@@ -194,7 +197,7 @@ func (c *converter) value(n *yaml.Node, depth int) (any, bool) {
 }
 
 // mapping writes the entries of a node into out. Like go.yaml.in/yaml/v2 (kubectl), it takes entries and merges in the
-// order in which they are written, the later one winning; a key written twice is refused.
+// order in which they are written, the later one winning; a key written twice is refused, but in what charts print.
 func (c *converter) mapping(n *yaml.Node, out map[string]any, depth int) bool {
 	lines := make(map[string]int, len(n.Content)/2)
 	for i := 0; i+1 < len(n.Content); i += 2 {
@@ -207,7 +210,7 @@ func (c *converter) mapping(n *yaml.Node, out map[string]any, depth int) bool {
 				continue
 			}
 		}
-		if first, twice := lines[key]; twice {
+		if first, twice := lines[key]; twice && !c.laterKeysWin {
 			c.fail(c.file, keyNode.Line, codeInvalid, "duplicate-key",
 				fmt.Sprintf("key %s is written twice, first on line %d; keep one", quote(key), first))
 			continue

@@ -149,6 +149,8 @@ type text struct {
 	rendered bool
 	// line is where in the file a rendered text comes from; 0 where that is not known.
 	line int
+	// laterKeysWin: templates of others write keys twice, Helm installs that, and who delivers the chart cannot change it.
+	laterKeysWin bool
 	// hook is set where the objects run once instead of being held.
 	hook *hookFacts
 	// createOnly objects are made where they are missing and then left alone.

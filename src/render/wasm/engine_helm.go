@@ -108,13 +108,13 @@ func (h *helmRun) texts(hooks []*release.Hook, manifests []releaseutil.Manifest)
 	}
 	for _, m := range manifests {
 		fmt.Fprintf(&raw, "---\n# Source: %s\n%s\n", m.Name, m.Content)
-		texts = append(texts, text{name: h.placeOf(m.Name), bytes: []byte(m.Content), rendered: true})
+		texts = append(texts, text{name: h.placeOf(m.Name), bytes: []byte(m.Content), rendered: true, laterKeysWin: true})
 	}
 	h.r.raw = strings.TrimSpace(raw.String()) + "\n"
 	for _, hook := range hooks {
 		h.r.raw += fmt.Sprintf("---\n# Source: %s\n%s\n", hook.Path, hook.Manifest)
 		if facts := hookOf(hook, h.options.HookTimeoutSeconds); facts != nil {
-			texts = append(texts, text{name: h.placeOf(hook.Path), bytes: []byte(hook.Manifest), rendered: true, hook: facts})
+			texts = append(texts, text{name: h.placeOf(hook.Path), bytes: []byte(hook.Manifest), rendered: true, laterKeysWin: true, hook: facts})
 		}
 	}
 	return texts
