@@ -76,10 +76,11 @@ export class ServedApisWatch {
     );
   }
 
-  /** A change starts the row of looks anew. */
+  /** A change starts the row of looks anew, but for the next one: changes without an end would put it off without an end. */
   #lookSoon(): void {
-    const end = this.#options.clock.monotonic() + Math.max(...LOOKS_MS);
-    this.#due = this.#due.filter((at) => at > end);
+    const now = this.#options.clock.monotonic();
+    const [soon, end] = [now + Math.min(...LOOKS_MS), now + Math.max(...LOOKS_MS)];
+    this.#due = this.#due.filter((at, index) => at > end || (index === 0 && at < soon));
     this.#lookAfter(LOOKS_MS);
   }
 
