@@ -22,6 +22,8 @@ export interface ChangeWatchOptions {
 
 // As for a reflector: the watch cache sends a bookmark about every minute.
 const BOOKMARK_SILENCE_MS = 300_000;
+/** A watch that ends sooner was not meant to be one. */
+const SHORT_MS = 1_000;
 /** Where it is not allowed, or there is no such resource. */
 const REFUSED_MS = 3_600_000;
 
@@ -44,6 +46,7 @@ export class ChangeWatch implements Service {
   async run(signal: AbortSignal): Promise<void> {
     const { path, log, onGap } = this.#options;
     let failures = 0;
+    let short = 0;
     while (!signal.aborted) {
       const startedAt = this.#clock.monotonic();
       try {
@@ -51,18 +54,29 @@ export class ChangeWatch implements Service {
           await this.#begin(signal);
           onGap();
         }
+        const watchedAt = this.#clock.monotonic();
         await this.#watch(signal);
         failures = 0;
+        // A server that ends watches at once must not be asked again at once.
+        short = this.#clock.monotonic() - watchedAt < SHORT_MS ? short + 1 : 0;
+        if (short > 1) await this.#pause(200 + this.#backoffMs(short - 2), signal);
       } catch (error) {
         if (signal.aborted) return;
         if (hasStatus(error, 410) || isTooLargeResourceVersion(error)) this.#resourceVersion = '';
         failures = this.#clock.monotonic() - startedAt > 60_000 ? 1 : failures + 1;
         const isRefused = hasStatus(error, 401, 403, 404, 405);
         log.debug({ path, error }, isRefused ? 'may not be watched' : 'a watch failed; it begins again');
-        const waitMs = isRefused ? REFUSED_MS : 200 + fullJitter(failures - 1, { baseMs: 800, maxMs: 30_000 }, this.#options.rng);
-        await this.#clock.sleep(waitMs, signal).catch(() => undefined);
+        await this.#pause(isRefused ? REFUSED_MS : 200 + this.#backoffMs(failures - 1), signal);
       }
     }
+  }
+
+  #backoffMs(attempt: number): number {
+    return fullJitter(attempt, { baseMs: 800, maxMs: 30_000 }, this.#options.rng);
+  }
+
+  #pause(ms: number, signal: AbortSignal): Promise<void> {
+    return this.#clock.sleep(ms, signal).catch(() => undefined);
   }
 
   async #begin(signal: AbortSignal): Promise<void> {
