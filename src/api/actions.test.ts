@@ -91,3 +91,16 @@ test('an argument that an agent sent cannot break out of the command, nor become
     `kubectl logs '$(reboot)' -c main --previous -n shop --context eu`,
   );
 });
+
+test('what a report says cannot become an option, or reach a terminal as a key that is pressed', () => {
+  const kept = /^fairlead (why|reconcile) [a-z/]+/;
+  assert.match(commandOf('FL_CLAIM_CONFLICT', { owner: 'shop/--server=https://evil.example' }), kept);
+  assert.match(commandOf('FL_CLAIM_CONFLICT', { owner: '--context=evil/web' }), kept);
+  // ^C ends the line that is being pasted, quoted or not, and what follows it is the next command.
+  for (const hostile of ['web\u0003\nid\n', 'a\u001b[201~', 'x\u009by', 'a\u202eb', 'a\nb']) {
+    const command = commandOf('FL_HOLD_DEPENDENCY', { dependency: hostile });
+    assert.ok(!/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(command), JSON.stringify(command));
+    assert.ok(!/[\p{Cc}\p{Cf}]/u.test(commandOf('FL_CLAIM_CONFLICT', { owner: `shop/${hostile}` })));
+    assert.ok(!/[\p{Cc}\p{Cf}]/u.test(commandOf('FL_HEALTH_IMAGE', { object: `Deployment shop/${hostile}` })));
+  }
+});

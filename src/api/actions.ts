@@ -117,7 +117,7 @@ function ofTheReason(subject: ActionSubject): ReasonAction | undefined {
     case 'FL_CLAIM_EXISTS':
       return patched(subject, 'take it over, if that is meant', { adoption: 'IfUnowned' });
     case 'FL_CLAIM_CONFLICT': {
-      const [ownerProject = '', owner = ''] = given('owner').split('/');
+      const [ownerProject = '', owner = ''] = given('owner').split('/').map(textOf);
       return owner === '' || cluster === undefined
         ? undefined
         : {
@@ -206,9 +206,12 @@ function inProject(project: string): string {
   return project === 'default' || project === '' ? '' : ` -n ${shellWord(project)}`;
 }
 
-/** '' for what is no text, or would be read as an option. */
+/**
+ * '' for what is no text, would be read as an option, or holds what a terminal takes for a key (pasted, ^C ends a line whether or
+ * not it is quoted) or shows as another text than it is.
+ */
 function textOf(value: unknown): string {
-  return typeof value === 'string' && !value.startsWith('-') ? value : '';
+  return typeof value === 'string' && !value.startsWith('-') && !/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(value) ? value : '';
 }
 
 /** A word for a shell command: names stay as they are, everything else is quoted. */
