@@ -40,6 +40,26 @@ test('of a file in a Secret each line and what looks generated is taken, and not
   );
 });
 
+test('of connection strings and files of settings the password itself is taken, whatever it is made of', () => {
+  const bodies = [
+    secret({
+      url: base64('postgres://app:pw1234567@db.shop:5432/app'),
+      mongo: base64('mongodb://root:p%40ss-word@mongo/'),
+      '.env': base64('DB_PASSWORD=hunterhunter\nDB_HOST=db.shop\nexport API_TOKEN="letters only here"\n'),
+      '.dockerconfigjson': base64('{"auths":{"reg.example":{"username":"bot","password":"onlyletters"}}}'),
+      ado: base64('Server=db.shop;User Id=app;Password=plainwords;'),
+    }),
+  ];
+  const notes = [
+    'host db.shop and mongo, as app',
+    ...['pw1234567', 'p%40ss-word', 'p@ss-word', 'hunterhunter', 'letters only here', 'onlyletters', 'plainwords'].map(
+      (password) => `password: ${password}`,
+    ),
+  ];
+  const redacted = redactNotes(notes.join('\n'), bodies);
+  assert.equal(redacted, ['host db.shop and mongo, as app', ...Array(7).fill('password: [redacted]')].join('\n'));
+});
+
 test('another sensitive kind gives every string but its metadata; without secrets the notes stay as they are', () => {
   const other = Buffer.from(
     JSON.stringify({ apiVersion: 'x/v1', kind: 'Vault', metadata: { name: 'vault-name' }, spec: { key: 'abc-def-123' } }),

@@ -4,6 +4,11 @@ const shortest = 4;
 const longestWord = 7;
 /** Of a longer value (a file, a connection string), what else is a secret by its looks: letters and digits, in one piece. */
 const generated = /[A-Za-z0-9_+/=~.!@#$%^&*-]{8,}/g;
+/** The password of a URL or connection string: `postgres://app:PASSWORD@db`. */
+const urlPassword = /:\/\/[^\s/:@]*:([^\s/@]+)@/g;
+/** What a file of settings says under a name that says what it is: `DB_PASSWORD=…`, `"token": "…"`, `Password=…;`. */
+const named =
+  /(?:pass(?:word|wd|phrase)?|pwd|secret|token|credential|api[-_]?key|private[-_]?key)[\w.-]{0,40}["']?[ \t]*[:=][ \t]*(?:"([^"\n]+)"|'([^'\n]+)'|([^\s,;&"'{}[\]]+))/gi;
 /** Values taken out of one text; one that has more is not shown at all. */
 const most = 5_000;
 
@@ -11,7 +16,8 @@ export const REDACTED = '[redacted]';
 
 /**
  * The notes of a chart without what it also puts into Secrets: every value of `data` and `stringData` of these objects, as it is
- * and in base64, and what in longer values looks generated. A chart that prints its password at the end prints `[redacted]`.
+ * and in base64, and what in longer values looks generated or is named a password. A chart that prints its password at the end
+ * prints `[redacted]`.
  * Runs where the clear values are, in the child. `bodies`: canonical JSON of sensitive objects. Pure.
  */
 export function redactNotes(notes: string, bodies: readonly Uint8Array[]): string {
@@ -64,6 +70,23 @@ function* formsOf(text: string): Generator<string> {
     if (form.length >= shortest) yield form;
   for (const line of trimmed.split(/\r?\n/)) if (line.trim().length > longestWord) yield line.trim();
   for (const [piece] of trimmed.matchAll(generated)) if (/\d/.test(piece) && /[A-Za-z]/.test(piece)) yield piece;
+  for (const [, password = ''] of trimmed.matchAll(urlPassword)) {
+    if (password.length >= shortest) yield password;
+    const plain = decoded(password);
+    if (plain.length >= shortest) yield plain;
+  }
+  for (const [, ...values] of trimmed.matchAll(named)) {
+    const value = values.find((one) => one !== undefined)?.trim() ?? '';
+    if (value.length >= shortest) yield value;
+  }
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return '';
+  }
 }
 
 function withoutWord(text: string, word: string): string {
