@@ -25,9 +25,10 @@ const REMEMBER_MS = 60_000;
 /** An answer for other replicas stays this long; one whose poster died is taken away by whoever sees it after the second. */
 const POSTED_MS = 10_000;
 const ABANDONED_MS = 40_000;
-/** Posts take some tens of ms; an answer that overtakes them waits this long, and so many at once. */
+/** Posts take some tens of ms; an answer that overtakes them waits this long, and so many at once: of one cluster, and of all. */
 const EARLY_MS = 1_000;
-const MAX_EARLY = 16;
+const MAX_EARLY_PER_CLUSTER = 4;
+const MAX_EARLY = 256;
 const MAX_PENDING = 500;
 const MAX_PENDING_PER_CLUSTER = 16;
 const MAX_PER_PERSON = 8;
@@ -73,7 +74,7 @@ export class LookBook {
   /** Id of a look → key of its entry. */
   readonly #ids = new Map<string, string>();
   /** Answers that wait for their question, by id. */
-  readonly #early = new Map<string, () => void>();
+  readonly #early = new Map<string, { readonly cluster: string; readonly resolve: () => void }>();
   readonly #people = new Map<string, number>();
   readonly #buckets = new TokenBuckets();
   /** Posts to be taken away, by `topic\0key`, and when. */
@@ -162,7 +163,7 @@ export class LookBook {
    * look of nobody, FL_LOOK_ANSWER for an answer about something else.
    */
   async take(cluster: string, answer: LookAnswer): Promise<void> {
-    if (!this.#ids.has(answer.id)) await this.#adopted(answer.id);
+    if (!this.#ids.has(answer.id)) await this.#adopted(cluster, answer.id);
     const key = this.#ids.get(answer.id);
     const entry = key === undefined ? undefined : this.#entries.get(key);
     if (entry?.ask === undefined || key === undefined || entry.cluster !== cluster) {
@@ -187,11 +188,13 @@ export class LookBook {
   }
 
   /** Waits a moment for another replica to say what was asked under this id. */
-  async #adopted(id: string): Promise<void> {
+  async #adopted(cluster: string, id: string): Promise<void> {
     if (this.#context.store.replicas === undefined || this.#early.size >= MAX_EARLY || this.#early.has(id)) return;
+    const own = [...this.#early.values()].filter((one) => one.cluster === cluster);
+    if (own.length >= MAX_EARLY_PER_CLUSTER) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, EARLY_MS);
-    this.#early.set(id, resolve);
+    this.#early.set(id, { cluster, resolve });
     await promise;
     clearTimeout(timer);
     this.#early.delete(id);
@@ -233,7 +236,7 @@ export class LookBook {
       this.#entries.set(entryKey, entry);
       this.#ids.set(ask.id, entryKey);
       entry.ask ??= { ...ask, handedMs: undefined };
-      this.#early.get(ask.id)?.();
+      this.#early.get(ask.id)?.resolve();
       this.#wake(cluster);
       return;
     }
