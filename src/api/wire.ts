@@ -207,6 +207,11 @@ export function isApiVersion(text: string): boolean {
 }
 const apiVersionForm = new RegExp(API_VERSION_TEXT);
 
+/** Whether a list is short enough to be reported and held: entries, and characters with their separators. */
+export function isBoundedList(list: readonly string[]): boolean {
+  return list.length <= MAX_APIS && list.reduce((sum, one) => sum + one.length + 1, 0) <= MAX_API_CHARACTERS;
+}
+
 /** Of a sorted list. */
 export function apisDigest(list: readonly string[]): string {
   return sha256(list.join('\n'));

@@ -1,4 +1,4 @@
-import { apisDigest, isApiVersion, MAX_API_CHARACTERS, MAX_APIS, withUnavailable, type ServedApis } from '#api';
+import { apisDigest, isApiVersion, isBoundedList, MAX_APIS, withUnavailable, type ServedApis } from '#api';
 import { jittered, messageOf, supervise, type Clock, type Log, type Rng } from '#base';
 import { ChangeWatch, hasStatus, type KubeClient, type RestMapper } from '#kube';
 
@@ -178,11 +178,10 @@ export class ServedApisWatch {
 
   /** Too long a list is not cut: that would say that the rest is gone. What was reported stays. */
   #isBounded(list: readonly string[]): boolean {
-    const characters = list.reduce((sum, one) => sum + one.length + 1, 0);
-    const isTooLong = list.length > MAX_APIS || characters > MAX_API_CHARACTERS;
+    const isTooLong = !isBoundedList(list);
     if (isTooLong && !this.#isTooLong)
       this.#options.log.error(
-        { entries: list.length, characters, most: MAX_APIS },
+        { entries: list.length, characters: list.join('\n').length, most: MAX_APIS },
         'the cluster serves more kinds than can be reported; charts see what was reported last',
       );
     this.#isTooLong = isTooLong;
@@ -199,8 +198,7 @@ export async function readServedApis(
   if (!(await isServerReady(client, signal))) return undefined;
   mapper.invalidate();
   const { list, unavailable } = asServed(await mapper.capabilities());
-  const isBounded = list.length <= MAX_APIS && list.join('\n').length < MAX_API_CHARACTERS;
-  return isBounded ? { digest: apisDigest(list), unavailable, list } : undefined;
+  return isBoundedList(list) ? { digest: apisDigest(list), unavailable, list } : undefined;
 }
 
 function asServed({ apiVersions, unavailable }: Awaited<ReturnType<RestMapper['capabilities']>>): {

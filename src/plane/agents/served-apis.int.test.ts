@@ -85,8 +85,24 @@ test('lists that are not what they say, or not bounded, are refused', async () =
   const many = Array.from({ length: 16_001 }, (_, index) => `g${String(index).padStart(6, '0')}.example/v1`);
   await refused(served(many), /apis\/list/);
   const long = Array.from({ length: 4_000 }, (_, index) => `g${String(index).padStart(6, '0')}${'x'.repeat(200)}/v1`);
-  await refused(served(long), /characters are more than/);
+  await refused(served(long), /longer than any/);
   await refused({ ...served(BASE), unavailable: Array.from({ length: 501 }, () => 'v1') }, /apis\/unavailable/);
+});
+
+test('what never answers does not pile up: a list stays as it is rather than to outgrow its bound', async () => {
+  await using plane = await PlaneRooms.start();
+  const agent = await plane.joined('a');
+  const group = (name: string): string[] => {
+    const kinds = Array.from({ length: 9_000 }, (_, index) => `${name}.example/v1/K${String(index).padStart(5, '0')}`);
+    return [`${name}.example/v1`, ...kinds];
+  };
+  await agent.report([], { apis: served(group('a')) });
+  assert.equal((await listOf(plane, 'a'))?.length, 9_001);
+  await agent.report([], { apis: served(group('b'), ['a.example/v1']) });
+  assert.deepEqual(await listOf(plane, 'a'), group('a'), 'both together are more than a list may have');
+  assert.equal((await apisOf(plane, 'a'))?.count, 9_001);
+  await agent.report([], { apis: served(group('b')) });
+  assert.deepEqual(await listOf(plane, 'a'), group('b'), 'it says now that the others are gone');
 });
 
 test('a cluster whose list changes without end is heard seldom', async () => {

@@ -1,15 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { FairleadError, rfc3339, TokenBuckets } from '#base';
-import {
-  API_VERSION,
-  apiListKey,
-  apisDigest,
-  ApiList,
-  Cluster,
-  MAX_API_CHARACTERS,
-  withUnavailable,
-  type ServedApis,
-} from '#api';
+import { API_VERSION, apiListKey, apisDigest, ApiList, Cluster, isBoundedList, withUnavailable, type ServedApis } from '#api';
 import type { Expectation, Write } from '#plane/store';
 import { clusterKey, revisionOf } from './compose-inputs.ts';
 import type { AgentsContext } from './context.ts';
@@ -71,16 +62,14 @@ export class ServedApisBook {
 /** Refuses a list that is not what its digest says. Errors: FL_AGENT_REQUEST. */
 export function checkApis({ digest, list }: ServedApis): void {
   if (list === undefined) return;
-  const characters = list.reduce((sum, one) => sum + one.length + 1, 0);
   const isOrdered = list.every((one, index) => index === 0 || (list[index - 1] ?? '') < one);
-  const fault =
-    characters > MAX_API_CHARACTERS
-      ? `${characters} characters are more than ${MAX_API_CHARACTERS}`
-      : !isOrdered
-        ? 'it is not sorted'
-        : apisDigest(list) !== digest
-          ? 'it is not what its digest says'
-          : undefined;
+  const fault = !isBoundedList(list)
+    ? 'it is longer than any that is taken'
+    : !isOrdered
+      ? 'it is not sorted'
+      : apisDigest(list) !== digest
+        ? 'it is not what its digest says'
+        : undefined;
   if (fault !== undefined)
     throw new FairleadError('FL_AGENT_REQUEST', `the list of APIs is refused: ${fault}`, { kind: 'invalid' });
 }
@@ -100,7 +89,9 @@ export async function takeApis(
   if (listed === undefined) return undefined;
   const unavailable = [...new Set(given.unavailable)].sort();
   const former = unavailable.length === 0 || held === undefined ? [] : ((await listOf(held.digest)) ?? []);
-  const versions = [...withUnavailable(listed, former, unavailable)];
+  const joined = withUnavailable(listed, former, unavailable);
+  // Kept without a bound, what never answers would grow with every report. What is held stays, as where an agent's own is too long.
+  const versions = isBoundedList(joined) || former.length === 0 ? [...joined] : [...former];
   const digest = apisDigest(versions);
   const apis: HeldApis = {
     count: versions.length,
