@@ -12,6 +12,7 @@ export * from './ids.ts';
 export * from './log.ts';
 export * from './node-flags.ts';
 export * from './poll.ts';
+export * from './proxy-address.ts';
 export * from './queue.ts';
 export * from './sensitive.ts';
 export * from './service.ts';

@@ -71,6 +71,7 @@ test('what is no address of a proxy is refused at once, without being repeated',
     'http://user:s3cret@proxy/path',
     'socks5://proxy',
     'http://u:s3cret@',
+    'http://u:s3cret%@proxy',
   ]) {
     assert.throws(
       () => clientBy(text),

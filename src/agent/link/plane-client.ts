@@ -1,7 +1,17 @@
 import { Agent, request as httpsRequest, type AgentOptions, type RequestOptions } from 'node:https';
 import type { IncomingMessage } from 'node:http';
 import type { Signer } from '#api';
-import { askedWait, FairleadError, newUid, parseRetryAfter, sha256, type Clock, type ErrorKind } from '#base';
+import {
+  askedWait,
+  FairleadError,
+  newUid,
+  parseProxy,
+  parseRetryAfter,
+  sha256,
+  type Clock,
+  type ErrorKind,
+  type ProxyAddress,
+} from '#base';
 
 /** An answer of the plane other than 2xx, or none at all. */
 export class PlaneError extends FairleadError {
@@ -81,9 +91,9 @@ export function createPlaneClient(options: PlaneClientOptions): PlaneClient {
     });
   }
   const prefix = base.pathname.replace(/\/+$/, '');
-  const proxy = options.proxy === undefined ? undefined : proxyUrl(options.proxy);
-  const way = proxy === undefined ? {} : { proxyEnv: { HTTPS_PROXY: proxy.href } };
-  const through = proxy === undefined ? '' : ` (through the proxy ${proxy.host})`;
+  const proxy = options.proxy === undefined ? undefined : proxyOf(options.proxy);
+  const way = proxy === undefined ? {} : { proxyEnv: { HTTPS_PROXY: proxy.url.reveal() } };
+  const through = proxy === undefined ? '' : ` (through the proxy ${proxy.host}:${proxy.port})`;
   const agentWith = (tls: AgentOptions): Agent => new Agent({ keepAlive: true, maxSockets: 4, ...way, ...tls });
   let agent = agentWith({});
 
@@ -136,12 +146,14 @@ export function createPlaneClient(options: PlaneClientOptions): PlaneClient {
 }
 
 /** The message never repeats the address: it may hold a password. */
-function proxyUrl(text: string): URL {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url?.protocol === 'http:' && url.hostname !== '' && url.pathname === '/' && url.search === '') return url;
-  throw new FairleadError('FL_PLANE_PROXY', 'the proxy is no address like http://proxy.example.com:3128; correct --proxy', {
-    kind: 'invalid',
-  });
+function proxyOf(text: string): ProxyAddress {
+  const proxy = parseProxy(text);
+  if (proxy !== undefined) return proxy;
+  throw new FairleadError(
+    'FL_PLANE_PROXY',
+    'the proxy is no address like http://proxy.example.com:3128; correct --proxy (a % in a password is written %25)',
+    { kind: 'invalid' },
+  );
 }
 
 /** Compact JWS (EdDSA) over plane, cluster, method, path, body digest and time. */

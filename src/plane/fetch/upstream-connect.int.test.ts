@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { after, before, test } from 'node:test';
+import { waitFor } from '#base';
 import { ConnectProxy } from '../../testbed/connect-proxy.ts';
 import { EgressPolicy } from './egress-policy.ts';
 import { createGuardedConnect, type GuardedConnect, type Resolve } from './guarded-connect.ts';
@@ -56,6 +57,52 @@ test('what the policy refuses does not reach the proxy: addresses, and names the
   assert.deepEqual(proxy.tunnels, [`known.example:${port}`]);
 });
 
+test('a name with one address that is refused is not tunnelled to: which of them the proxy takes, nobody knows', async () => {
+  await using proxy = await ConnectProxy.start();
+  const both: Resolve = () => Promise.resolve(['93.184.215.14', '169.254.169.254']);
+  const connect = createUpstreamConnect({ proxy: proxy.url }, new EgressPolicy(), never, both);
+  await assert.rejects(connect({ host: 'rebind.example', port }), { code: 'FL_FETCH_ADDRESS' });
+  assert.deepEqual(proxy.tunnels, []);
+});
+
+test('what one resolver takes for a name and another for an address does not reach the proxy', async () => {
+  await using proxy = await ConnectProxy.start();
+  const connect = createUpstreamConnect({ proxy: proxy.url }, new EgressPolicy(), never, unknown);
+  for (const host of [
+    '2130706433',
+    '0x7f000001',
+    '0X7F.1',
+    '127.1',
+    '0177.0.0.1',
+    '169.254.169.254.',
+    '1.2.3',
+    'localhost',
+    'a.LOCALHOST.',
+  ])
+    await assert.rejects(connect({ host, port }), { code: 'FL_FETCH_ADDRESS' }, host);
+  assert.deepEqual(proxy.tunnels, []);
+  for (const host of ['1password.example', 'git.0x7f.example', '10.example', 'localhost.example'])
+    (await connect({ host, port })).destroy();
+  assert.equal(proxy.tunnels.length, 4);
+});
+
+test('nothing of a host gets into the request but as its name', async () => {
+  await using proxy = await ConnectProxy.start();
+  const connect = createUpstreamConnect({ proxy: proxy.url }, new EgressPolicy(), never, unknown);
+  for (const host of ['a.example\r\nx: y', 'a.example b', 'a.example\0'])
+    await assert.rejects(connect({ host, port }), { code: 'FL_FETCH_CONNECT' }, JSON.stringify(host));
+  assert.deepEqual(proxy.tunnels, []);
+});
+
+test('an open tunnel outlives the time that opening it may take', async () => {
+  await using proxy = await ConnectProxy.start();
+  const connect = createUpstreamConnect({ proxy: proxy.url }, new EgressPolicy(), never, unknown);
+  const opened = performance.now();
+  const socket = await connect({ host: 'git.inside.example', port, timeoutMs: 300 });
+  await waitFor('the deadline passes', () => performance.now() > opened + 600, { timeoutMs: 5_000 });
+  assert.equal(await said(socket, 'bye\n'), 'hello\nbye\n');
+});
+
 test('a resolver that does not answer holds nobody up', async () => {
   await using proxy = await ConnectProxy.start();
   const connect = createUpstreamConnect({ proxy: proxy.url }, new EgressPolicy(), never, () => new Promise(() => undefined));
@@ -92,5 +139,5 @@ test('a proxy that refuses, is gone or is none is said, and its password never',
   await proxy[Symbol.asyncDispose]();
   await assert.rejects(by(proxy.url)(target), says(/the proxy 127\.0\.0\.1:\d+ cannot be reached/));
   await assert.rejects(by(`http://127.0.0.1:${port}`)({ ...target, timeoutMs: 2_000 }), says(/the proxy/));
-  assert.throws(() => by('https://u:s3cret@proxy'), says(/--egress-proxy/));
+  for (const none of ['https://u:s3cret@proxy', 'http://u:s3cret%@proxy']) assert.throws(() => by(none), says(/--egress-proxy/));
 });

@@ -1,7 +1,7 @@
 import { request } from 'node:http';
 import { lookup } from 'node:dns/promises';
 import type { Socket } from 'node:net';
-import { FairleadError, messageOf, Sensitive } from '#base';
+import { FairleadError, messageOf, parseProxy, type ProxyAddress } from '#base';
 import { parseAddress } from './addresses.ts';
 import type { EgressOptions, EgressPolicy } from './egress-policy.ts';
 import { createGuardedConnect, type ConnectTarget, type GuardedConnect, type Resolve } from './guarded-connect.ts';
@@ -46,50 +46,48 @@ export function createEgress({ proxy, direct = [] }: EgressOptions = {}, policy:
   return proxy === undefined ? guarded : createUpstreamConnect({ proxy: proxy.reveal(), direct }, policy, guarded);
 }
 
-interface Proxy {
-  readonly host: string;
-  readonly port: number;
-  readonly authorization: Sensitive<string> | undefined;
+/** The message does not repeat the address: it may hold a password. */
+function proxyOf(text: string): ProxyAddress {
+  const proxy = parseProxy(text);
+  if (proxy !== undefined) return proxy;
+  throw new FairleadError(
+    'FL_FETCH_PROXY',
+    'the egress proxy is no address like http://proxy.example.com:3128; correct --egress-proxy (a % in a password is written %25)',
+    { kind: 'invalid' },
+  );
 }
 
-/** The message does not repeat the address: it may hold a password. */
-function proxyOf(text: string): Proxy {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url?.protocol !== 'http:' || url.hostname === '' || url.pathname !== '/' || url.search !== '') {
-    throw new FairleadError(
-      'FL_FETCH_PROXY',
-      'the egress proxy is no address like http://proxy.example.com:3128; correct --egress-proxy',
-      {
-        kind: 'invalid',
-      },
-    );
-  }
-  const credentials = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
-  return {
-    host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
-    port: url.port === '' ? 80 : Number(url.port),
-    authorization: url.username === '' ? undefined : new Sensitive(`Basic ${Buffer.from(credentials).toString('base64')}`),
-  };
-}
+/** The last part is a number: no name ends so, but what reads it as an address (127.1, 0x7f000001) may find one that is refused. */
+const numbered = /(?:^|\.)(?:\d+|0x[0-9a-f]*)\.?$/;
+/** RFC 6761, section 6.3. */
+const localName = /(?:^|\.)localhost\.?$/;
 
 async function refuse(policy: EgressPolicy, host: string, port: number, resolve: Resolve): Promise<void> {
-  let addresses: readonly string[] = [host];
-  if (parseAddress(host) === undefined) {
-    const { promise, resolve: giveUp } = Promise.withResolvers<readonly string[]>();
-    const timer = setTimeout(() => giveUp([]), resolveMs);
-    // Behind a proxy most names are not known, and that is no error.
-    addresses = await Promise.race([resolve(host).catch(() => []), promise]).finally(() => clearTimeout(timer));
-  }
-  const refusals = addresses.map((address) => policy.refusal(address, port));
-  const [why] = refusals;
-  if (why === undefined || refusals.includes(undefined)) return;
+  const addresses = await addressesOf(host, resolve);
+  // The proxy asks again and takes any of them: each must be one that the plane would connect to itself.
+  const why =
+    addresses === undefined
+      ? 'an address is written as usual, such as 10.0.0.7'
+      : addresses.map((address) => policy.refusal(address, port)).find((refusal) => refusal !== undefined);
+  if (why === undefined) return;
   throw new FairleadError('FL_FETCH_ADDRESS', `${host}:${port} is not connected to: ${why}`, {
     kind: 'denied',
     details: { host, port, why },
   });
 }
 
-function tunnel(proxy: Proxy, host: string, { port, signal, timeoutMs = 10_000 }: ConnectTarget): Promise<Socket> {
+/** None for a name that the plane does not know; undefined for an address in a form that only some read as one. */
+async function addressesOf(host: string, resolve: Resolve): Promise<readonly string[] | undefined> {
+  if (parseAddress(host) !== undefined) return [host];
+  if (numbered.test(host)) return undefined;
+  if (localName.test(host)) return ['127.0.0.1'];
+  const { promise, resolve: giveUp } = Promise.withResolvers<readonly string[]>();
+  const timer = setTimeout(() => giveUp([]), resolveMs);
+  // Behind a proxy most names are not known, and that is no error.
+  return Promise.race([resolve(host).catch(() => []), promise]).finally(() => clearTimeout(timer));
+}
+
+function tunnel(proxy: ProxyAddress, host: string, { port, signal, timeoutMs = 10_000 }: ConnectTarget): Promise<Socket> {
   const authority = `${host.includes(':') ? `[${host}]` : host}:${port}`;
   const deadline = AbortSignal.timeout(timeoutMs);
   const failed = (words: string, cause?: unknown): FairleadError =>
@@ -97,6 +95,9 @@ function tunnel(proxy: Proxy, host: string, { port, signal, timeoutMs = 10_000 }
       kind: 'unavailable',
       ...(cause === undefined ? {} : { cause }),
     });
+  // It becomes a line of a request.
+  if (!/^[\w.~%:-]+$/.test(host)) return Promise.reject(failed('its name is none'));
+  if (!Number.isInteger(port) || port < 1 || port > 65_535) return Promise.reject(failed(`${port} is no port`));
   const name = `the proxy ${proxy.host}:${proxy.port}`;
   return new Promise((resolve, reject) => {
     const connecting = request({
@@ -114,7 +115,8 @@ function tunnel(proxy: Proxy, host: string, { port, signal, timeoutMs = 10_000 }
     connecting.on('connect', ({ statusCode = 0 }, socket: Socket, head) => {
       // Until somebody listens, an error of an idle socket must not end the process.
       socket.on('error', () => undefined);
-      if (statusCode === 200) {
+      // RFC 9110, section 9.3.6: any 2xx.
+      if (statusCode >= 200 && statusCode < 300) {
         if (head.length > 0) socket.unshift(head);
         resolve(socket);
         return;
