@@ -58,8 +58,9 @@ export class LookDesk {
     this.#inFlight.add(look.id);
     try {
       const answer = await this.#answer(look, isBusy);
-      await this.#post(answer);
+      // Before it is sent: nobody but this log can say afterwards that it was.
       log.info({ ...about, answer: answer.refusal ?? answer.is }, 'was asked to show a live object');
+      await this.#post(answer);
     } catch (error) {
       if (!signal.aborted) log.warn({ ...about, error: messageOf(error) }, 'a live object could not be shown');
     } finally {
