@@ -10,7 +10,7 @@ const header = Buffer.from([0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00]);
  * remembers, and the host can put them back. The rest of the module stays as it is, byte for byte.
  * Source: https://webassembly.github.io/spec/core/binary/modules.html
  *
- * Errors: `FL_RENDER_HOST` when it is no module with globals and exports, or imports globals.
+ * Errors: `FL_RENDER_HOST` when it is no module with globals and exports. One that imports globals is refused by the host.
  */
 export function exportGlobals(module: Uint8Array): Uint8Array<ArrayBuffer> {
   if (!header.equals(module.subarray(0, header.length))) {
