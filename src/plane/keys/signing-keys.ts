@@ -15,6 +15,8 @@ interface StoredKeySet {
   readonly keys: readonly PublicKey[];
   /** Newest first; absent where no key was rotated out yet. */
   readonly retired?: readonly PublicKey[];
+  /** Whoever finds another signing key than the newest of these completes a revocation, and no mere rotation. */
+  readonly isRevoking?: true;
   readonly tlsAuthority: string;
   readonly envelope: Envelope;
 }
@@ -47,8 +49,12 @@ export class SigningKeys {
     this.#tlsAuthority = tlsAuthority;
     const signer = signerFromPem(signingPem);
     const stored = this.#stored();
-    const isRight = stored?.keys[0]?.id === signer.keyId && stored.tlsAuthority === tlsAuthority;
-    this.#current = signingOf(signer, isRight ? stored : this.#write(signer, stored, false, nowMs));
+    const isNamed = stored?.keys[0]?.id === signer.keyId;
+    const isRight = isNamed && stored.tlsAuthority === tlsAuthority;
+    this.#current = signingOf(
+      signer,
+      isRight ? stored : this.#write(signer, stored, !isNamed && stored?.isRevoking === true, nowMs),
+    );
   }
 
   get current(): Signing {
@@ -73,6 +79,7 @@ export class SigningKeys {
     const pem = newSigningPem();
     const signer = signerFromPem(pem);
     const former = this.#stored();
+    if (revoke && former !== undefined) this.#files.write('key-set.json', JSON.stringify({ ...former, isRevoking: true }));
     this.#files.write('signing.pem', pem);
     this.#take(signingOf(signer, this.#write(signer, former, revoke, nowMs)));
   }
