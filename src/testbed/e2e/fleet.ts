@@ -4,11 +4,13 @@ import { join, resolve } from 'node:path';
 import { agentNodeEnvironment, agentNodeFlags, agentProfile, buildAgent } from '#agent';
 import {
   Application,
+  areaOf,
   Cluster,
   conditionOf,
   Delivery,
   deliveryName,
   GitRepository,
+  isReasonCode,
   Project,
   Release,
   type Kind,
@@ -483,8 +485,11 @@ export class Fleet implements AsyncDisposable {
         const delivery = await this.delivery(application, cluster);
         const why = delivery === undefined ? 'there is no delivery' : conditionOf(delivery, 'Ready');
         // A condition that speaks of an older generation is no answer, as with `kubectl wait`.
+        // The commit that was looked at last is said before there is a Release of it, where it cannot be rendered yet.
+        const reason = app?.status?.reason?.code;
+        const isUnrendered = reason !== undefined && isReasonCode(reason) && ['source', 'render'].includes(areaOf(reason));
         const isCurrent =
-          (commit === undefined || app?.status?.commit === commit) &&
+          (commit === undefined || (app?.status?.commit === commit && !isUnrendered)) &&
           app?.status?.observedGeneration === app?.metadata.generation &&
           delivery?.status?.observedGeneration === delivery?.metadata.generation;
         const newest =
