@@ -119,11 +119,11 @@ export class Publisher implements Controller {
   async #next(name: string, read: Reader, clock: ReconcileContext['clock']): Promise<readonly Transaction[] | 'arriving'> {
     const { keys } = this.#context;
     const nowMs = clock.now();
-    const [identity, cluster, row] = await Promise.all([
-      read.get(AgentIdentity, clusterKey(name)),
-      read.get(Cluster, clusterKey(name)),
-      read.get(DesiredStateRow, clusterKey(name)),
-    ]);
+    // What is expected unchanged is read first: a recovery pauses deletions and issues its document in one commit, and who saw
+    // the Cluster before it and the document after it would go on deleting.
+    const identity = await read.get(AgentIdentity, clusterKey(name));
+    const row = await read.get(DesiredStateRow, clusterKey(name));
+    const cluster = await read.get(Cluster, clusterKey(name));
     if (identity === undefined || identity.spec.detached === true) return [];
     // A Cluster made anew under the name of a deleted one has no agent yet: this identity is about to become a tombstone.
     if (cluster?.status?.agent === undefined) return [];
@@ -152,6 +152,8 @@ export class Publisher implements Controller {
       expect: [
         { kind: DesiredStateRow, key: clusterKey(name), revision: row === undefined ? 'absent' : revisionOf(row) },
         { kind: Cluster, key: clusterKey(name), revision: 'present' },
+        // Two reads are two moments: nothing is signed for an agent that was detached or replaced since.
+        { kind: AgentIdentity, key: clusterKey(name), revision: revisionOf(identity) },
       ],
       write: [{ op: 'put', kind: DesiredStateRow, object: rowObject(name, row, spec, nowMs, this.#context.newUid) }],
     };
