@@ -38,7 +38,8 @@ const retryMs = 30_000;
 export function createSelf(options: SelfOptions): Controller {
   return {
     name: 'self',
-    concurrency: 2,
+    // One after the other: who takes an object over must not do so between another's look at who holds what and its deletion.
+    concurrency: 1,
     wakes: [
       wakeOn(Application, ({ type, before, after }) => {
         if (!concernsPlane(after) || type === 'deleted') return [];

@@ -117,8 +117,9 @@ function chunksOf(
   for (let at = 0; at < plan.length; at += DELIVERIES_PER_CHUNK) {
     const part = plan.slice(at, at + DELIVERIES_PER_CHUNK);
     const expect: Expectation[] = part.flatMap((one) => expectationsOf(one, application));
-    // An instruction to let go stands on the targets that were read.
-    if (object !== undefined && part.some((one) => one.do === 'update' && one.retire !== undefined))
+    // An instruction to let go stands on the targets that were read. A new Delivery must not come after a deletion has told
+    // all there were to let go: nobody would tell that one.
+    if (object !== undefined && part.some((one) => one.do === 'create' || (one.do === 'update' && one.retire !== undefined)))
       expect.push(asRead(Application, object));
     chunks.push({ expect, write: part.map((one) => writeOf(one, application, made)) });
   }
