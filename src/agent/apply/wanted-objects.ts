@@ -43,9 +43,12 @@ export class WantedObjects {
     this.#veiled.set(veilKey(object, owner), this.veil(withEncodedData(clear)));
   }
 
-  /** Drops what was prepared for objects that are no longer wanted. */
-  keepOnly(wanted: ReadonlySet<string>): void {
-    for (const key of this.#veiled.keys()) if (!wanted.has(key)) this.#veiled.delete(key);
+  /** Drops what was prepared for any other object, or for another owner. */
+  keepOnly(wanted: Iterable<{ readonly object: PlannedObject; readonly owner: string }>): void {
+    if (this.#veiled.size === 0) return;
+    const kept = new Set<string>();
+    for (const { object, owner } of wanted) if (object.isSealed) kept.add(veilKey(object, owner));
+    for (const key of this.#veiled.keys()) if (!kept.has(key)) this.#veiled.delete(key);
   }
 
   /** What to compare a live object with (give that through `veil`, too); undefined if it was not prepared or is not here. */

@@ -1,10 +1,12 @@
 import type { Clock, Log } from '#base';
+import type { WantedObjects } from '../apply/wanted-objects.ts';
 import type { AgentState } from '../core/model.ts';
 import { isCorrecting } from '../core/reduce.ts';
 import type { AgentStore } from '../state/agent-store.ts';
 
 export interface HousekeepingOptions {
   readonly store: AgentStore;
+  readonly wantedObjects: Pick<WantedObjects, 'keepOnly'>;
   readonly clock: Clock;
   readonly log: Log;
   readonly signal: AbortSignal;
@@ -86,11 +88,16 @@ export class Housekeeping {
 
   /** While a release is on its way its predecessor's content is kept. */
   async #clean(state: AgentState): Promise<void> {
-    const { store, log } = this.#options;
+    const { store, wantedObjects, log } = this.#options;
     const isCalm = [...state.apps.values()].every(
       (app) => app.wanted === undefined || (!app.isStale && (app.step.at === 'steady' || app.step.at === 'settling')),
     );
     if (!isCalm) return;
+    wantedObjects.keepOnly(
+      [...state.apps.values()].flatMap(({ owner, objects, standing }) =>
+        [...objects.values(), ...(standing?.objects.values() ?? [])].map(({ object }) => ({ object, owner })),
+      ),
+    );
     const needed = new Set((state.document?.applications ?? []).map((one) => one.bundle));
     const dropped = await store.dropContentBut(needed);
     this.#cleaned = state.position?.digest;

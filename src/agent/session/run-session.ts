@@ -136,7 +136,7 @@ export async function runSession(options: SessionOptions): Promise<void> {
     isDurable: (event) => store.isDurable(event),
     onTaken: (taken, takenGap) => mailbox.post({ type: 'reported', events: taken, gap: takenGap }),
   });
-  const memory = new Housekeeping({ store, clock, log, signal, fail, onDurable: () => reporter.notice() });
+  const memory = new Housekeeping({ store, wantedObjects, clock, log, signal, fail, onDurable: () => reporter.notice() });
   const mailbox: Mailbox = new Mailbox({
     initial,
     clock,
