@@ -100,7 +100,9 @@ function begin(app: AppState, context: Context): AppState {
 /** What is known of its drift stands where it is kept. */
 function pendingAgain(one: ObjectState): ObjectState {
   const { reason, retryAt: _r, awaitsKind: _a, correcting: _c, drift: _d, ...rest } = one;
-  return { ...rest, ...(one.status === 'failed' || reason === undefined ? {} : { reason }), status: 'pending' };
+  if (reason === undefined) return { ...rest, status: 'pending' };
+  if (one.status !== 'failed') return { ...rest, reason, status: 'pending' };
+  return { ...rest, failedAs: { code: reason.code, since: reason.since }, status: 'pending' };
 }
 
 /** Before the first write: whatever may come to exist is in the inventory. */

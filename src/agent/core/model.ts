@@ -110,6 +110,8 @@ export interface ObjectState {
   readonly health: ObjectHealth;
   /** Why it failed, or why it is not healthy. */
   readonly reason?: Reason;
+  /** As what it failed before it is tried again: the same failure stands since then. */
+  readonly failedAs?: Pick<Reason, 'code' | 'since'>;
   /** When a failed one is tried again, ms. */
   readonly retryAt?: number;
   /** Its kind is missing: tried again as soon as discovery changes. */

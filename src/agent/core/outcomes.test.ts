@@ -124,3 +124,25 @@ test('an answer about what was wanted before does not pass for one about what is
     );
   }
 });
+
+test('an object that fails the same way again and again has failed since the first time', () => {
+  const failed = (app: AppState, code: 'FL_APPLY_INVALID' | 'FL_APPLY_FORBIDDEN', at: number): AppState => {
+    const since = new Date(at).toISOString();
+    const result = { key: object.key, result: 'failed', reason: { code, args: {}, since }, retry: 'soon' } as const;
+    return takeOutcome({ ...app, busy: 'apply' }, { type: 'applied', results: [result] }, { state, at, random: 0.5 }).app;
+  };
+  const planned = (app: AppState, at: number): AppState => {
+    const outcome: Outcome = { type: 'planned', objects: [object], hooks: [], isTakeover: false, unresolved: [], refused: [] };
+    return takeOutcome({ ...app, step: { at: 'planning' }, busy: 'plan' }, outcome, { state, at, random: 0.5 }).app;
+  };
+  const sinceOf = (app: AppState): string | undefined => app.objects.get(object.key)?.reason?.since;
+  let app = failed(applying('sha256:b', true), 'FL_APPLY_INVALID', 1000);
+  for (const at of [1_000_000, 2_000_000, 3_000_000]) {
+    app = planned(app, at);
+    assert.equal(app.objects.get(object.key)?.status, 'pending');
+    app = failed(app, 'FL_APPLY_INVALID', at);
+    assert.equal(sinceOf(app), '1970-01-01T00:00:01.000Z');
+  }
+  app = failed(planned(app, 4_000_000), 'FL_APPLY_FORBIDDEN', 4_000_000);
+  assert.equal(sinceOf(app), '1970-01-01T01:06:40.000Z');
+});

@@ -118,8 +118,9 @@ function stateOf(known: ObjectState | undefined, object: PlannedObject, context:
   }
   if (known.status !== 'failed') return { ...known, object };
   if ((known.retryAt ?? 0) > context.at) return { ...known, object };
-  const { retryAt: _r, reason: _w, awaitsKind: _a, ...rest } = known;
-  return { ...rest, object, status: 'pending' };
+  const { retryAt: _r, reason, awaitsKind: _a, ...rest } = known;
+  const failedAs = reason === undefined ? {} : { failedAs: { code: reason.code, since: reason.since } };
+  return { ...rest, ...failedAs, object, status: 'pending' };
 }
 
 function failure(
@@ -128,9 +129,11 @@ function failure(
   retry: 'soon' | 'late' | 'kind',
   context: Context,
 ): ObjectState {
-  const since = one.reason?.code === reason.code ? one.reason.since : reason.since;
+  const { failedAs, ...rest } = one;
+  const before = one.reason ?? failedAs;
+  const since = before?.code === reason.code ? before.since : reason.since;
   return {
-    ...one,
+    ...rest,
     status: 'failed',
     health: 'degraded',
     reason: { ...reason, since },
@@ -175,7 +178,7 @@ function takeApplied(app: AppState, results: readonly ObjectOutcome[], context: 
     if (isRun && one.status === 'pending' && missed !== undefined && (undone !== undefined || isMissed(app, result.key)))
       events.push(...corrected(context, one, missed).events);
     begun.delete(result.key);
-    const { reason: _r, retryAt: _t, awaitsKind: _a, drift: _d, ...rest } = repaired.next;
+    const { reason: _r, failedAs: _f, retryAt: _t, awaitsKind: _a, drift: _d, ...rest } = repaired.next;
     objects.set(result.key, {
       ...rest,
       status: 'applied',

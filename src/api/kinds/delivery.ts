@@ -101,6 +101,17 @@ export const Delivery = defineKind({
       }),
     ),
     reason: Type.Optional(StoredReason),
+    problem: Type.Optional(
+      Type.Object(
+        {
+          about: Type.String({
+            description: 'Names the problem: in the cluster, a digest of the reason and the content it is about.',
+          }),
+          since: Type.String({ format: 'date-time', description: 'Since when.' }),
+        },
+        { description: 'What was to be mended last, until it is ready: the same keeps its time whatever is tried meanwhile.' },
+      ),
+    ),
     journey: Type.Optional(Journey),
     conditions: Type.Optional(Conditions),
   }),

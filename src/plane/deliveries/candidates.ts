@@ -179,8 +179,37 @@ function agentSide(facts: DeliveryFacts): Candidate[] {
   const { report } = facts;
   const wanted = facts.delivery.spec.wanted;
   if (report === undefined || wanted === undefined || !isAbout(report, facts.delivery)) return [notYet(facts)];
-  return reportCandidates(report, facts);
+  const found = reportCandidates(report, facts);
+  const { reason } = facts.delivery.status ?? {};
+  if (reason === undefined || !isRetry(facts)) return found;
+  const tried = { area: areaOfCode(reason.code), code: reason.code, args: reason.args };
+  return [tried, ...found.filter((one) => one.code !== 'FL_CONTACT_PENDING')];
 }
+
+/**
+ * Whether the agent only tries again what was refused: it is on its way to the same, has nothing else to say, and has not
+ * come further than before. Until it has, what was refused is.
+ */
+export function isRetry({ delivery, report, lane, contact }: DeliveryFacts): boolean {
+  const { status } = delivery;
+  const code = status?.reason?.code;
+  if (code === undefined || lane === undefined || contact.state === 'lost') return false;
+  if (delivery.spec.retire !== undefined || report === undefined || !isAbout(report, delivery)) return false;
+  return (
+    status?.phase === 'Blocked' &&
+    status.observedGeneration === delivery.metadata.generation &&
+    retriedAreas.has(areaOfCode(code)) &&
+    !isResolving(code) &&
+    !planeCodes.has(code) &&
+    underWay.has(report.phase) &&
+    (report.reason === undefined || underWayCodes.has(report.reason.code)) &&
+    report.objects.applied <= (status.objects?.applied ?? 0)
+  );
+}
+
+const retriedAreas: ReadonlySet<ReasonArea> = new Set(['claim', 'hold', 'apply']);
+const underWay: ReadonlySet<string> = new Set<DeliveryReport['phase']>(['fetching', 'planning', 'applying', 'pruning']);
+const underWayCodes: ReadonlySet<string> = new Set<ReasonCode>(['FL_APPLYING', 'FL_PRUNING']);
 
 /** Whether a report is about exactly what the Delivery wants. */
 export function isAbout(report: DeliveryReport, delivery: Delivery): boolean {

@@ -1,27 +1,34 @@
 import { isDeepStrictEqual } from 'node:util';
+import { shortHash } from '#base';
 import { say, youngestCommit, type Condition, type Delivery, type DeliveryPhase, type Journey, type ReasonArgs } from '#api';
-import { candidatesOf, isAbout, isResolving, type Candidate } from './candidates.ts';
+import { areaOfCode, candidatesOf, isAbout, isResolving, isRetry, type Candidate } from './candidates.ts';
 import type { DeliveryFacts } from './facts.ts';
 
 export type DeliveryStatus = NonNullable<Delivery['status']>;
 
 /**
  * The verdict on one Delivery: total, deterministic, a function of the facts and the former verdict only. `since` stays
- * while code and arguments do; a condition's transition time stays while its status does. Counts that only tell how far
- * something has come are not part of what makes a reason another one.
+ * while the reason does; a condition's transition time stays while its status does. Neither counts that tell how far
+ * something has come nor other words of the same refusal make a reason another one.
+ *
+ * What somebody must mend in the cluster keeps its `since` for as long as the cluster should hold the same, whatever is
+ * tried or lost from sight meanwhile: it ends with becoming ready, or with something else to mend there.
  */
 export function decide(facts: DeliveryFacts): DeliveryStatus {
   const { delivery } = facts;
   const former: DeliveryStatus = delivery.status ?? {};
   const top = candidatesOf(facts)[0] ?? readyCandidate(facts);
   const isReady = top.area === 'done';
-  const now = latest(facts.now, former.reason?.since);
-  const since = former.reason !== undefined && isSameReason(former.reason, top) ? former.reason.since : now;
   const sentence = say(top);
   const person = !isReady && !isResolving(top.code);
+  const since = sinceOf(facts, top);
+  const problem = problemAfter(former.problem, top, delivery, since);
   const report = facts.report !== undefined && isAbout(facts.report, delivery) ? facts.report : undefined;
   const applied = appliedOf(facts, former);
-  const objects = report?.objects ?? (facts.lane === undefined && isFormerAboutWanted(facts) ? former.objects : undefined);
+  // A retry that has come no further than the attempt before it is no news.
+  const objects = isRetry(facts)
+    ? former.objects
+    : (report?.objects ?? (facts.lane === undefined && isFormerAboutWanted(facts) ? former.objects : undefined));
   const journey = journeyOf(facts, former, isReady);
 
   const condition = (type: string, status: Condition['status'], message: string): Condition => {
@@ -42,6 +49,7 @@ export function decide(facts: DeliveryFacts): DeliveryStatus {
     ...(applied === undefined ? {} : { applied }),
     ...(objects === undefined ? {} : { objects }),
     reason: { code: top.code, args: withoutUndefined(top.args), since },
+    ...(problem === undefined ? {} : { problem }),
     ...(journey === undefined ? {} : { journey }),
     conditions: [
       condition('Ready', isReady ? 'True' : top.code === 'FL_CONTACT_LOST' ? 'Unknown' : 'False', sentence),
@@ -55,6 +63,47 @@ export function readyCandidate({ delivery }: DeliveryFacts): Candidate {
   return { area: 'done', code: 'FL_READY', args: { release: delivery.spec.wanted?.release } };
 }
 
+/** Since when this is the reason. */
+function sinceOf({ delivery, now }: DeliveryFacts, top: Candidate): string {
+  const { reason, problem } = delivery.status ?? {};
+  const about = problemIn(top, delivery);
+  if (about !== undefined && about === problem?.about) return problem.since;
+  // Verdicts of earlier versions remember nothing.
+  const isSame = (about === undefined || problem === undefined) && reason !== undefined && isSameReason(reason, top);
+  return isSame ? reason.since : latest(now, reason?.since);
+}
+
+/** What is remembered beyond this verdict: until it is ready, the last that was to be mended in the cluster, or else elsewhere. */
+function problemAfter(
+  former: DeliveryStatus['problem'],
+  top: Candidate,
+  delivery: Delivery,
+  since: string,
+): DeliveryStatus['problem'] {
+  if (top.area === 'done') return undefined;
+  const about = problemIn(top, delivery);
+  if (about !== undefined) return { about, since };
+  return former ?? (isResolving(top.code) ? undefined : { about: top.code, since });
+}
+
+/**
+ * Names what somebody must mend in the cluster: the same for every attempt at the same content. undefined: the reason is
+ * about where that comes from or how it gets there, or nobody has to do anything.
+ */
+export function problemIn(
+  { code, args }: { readonly code: string; readonly args: ReasonArgs },
+  { spec }: Delivery,
+): string | undefined {
+  const isElsewhere = ['source', 'render', 'contact', 'done'].includes(areaOfCode(code)) || code === 'FL_HOLD_FROZEN';
+  if (isElsewhere || isResolving(code)) return undefined;
+  const content = spec.retire?.id ?? `${spec.wanted?.bundle ?? ''} ${spec.wanted?.settings ?? ''}`;
+  const known = Object.entries(identityArgs({ code, args })).sort(([a], [b]) => (a < b ? -1 : 1));
+  return shortHash(code, JSON.stringify(known), content);
+}
+
+/** Arguments that may say something else at every attempt, though nothing new is the matter. */
+const voluble: ReadonlySet<string> = new Set(['words', 'retry', 'count', 'since', 'at', 'commit', 'kills', 'waiver']);
+
 /** Arguments that say how far something has come: they move without anything new being the matter. */
 const progressArgs: ReadonlySet<string> = new Set(['applied', 'healthy']);
 
@@ -66,10 +115,8 @@ export function isSameReason(
 }
 
 function identityArgs({ code, args }: { readonly code: string; readonly args: ReasonArgs }): Record<string, unknown> {
-  const isProgress = isResolving(code);
-  return Object.fromEntries(
-    Object.entries(args).filter(([name, value]) => value !== undefined && !(isProgress && progressArgs.has(name))),
-  );
+  const idle = isResolving(code) ? progressArgs : voluble;
+  return Object.fromEntries(Object.entries(args).filter(([name, value]) => value !== undefined && !idle.has(name)));
 }
 
 /** How a verdict differs from the stored one: not at all, only in how far it has come, or in what matters. */
@@ -93,6 +140,7 @@ function comparable(status: DeliveryStatus): unknown {
     journey: status.journey?.release,
     applied: status.applied === undefined ? undefined : { release: status.applied.release, bundle: status.applied.bundle },
     reason: status.reason === undefined ? undefined : { code: status.reason.code, args: status.reason.args },
+    problem: status.problem?.about,
     conditions: status.conditions?.map(({ type, status: value, reason, message, observedGeneration }) => ({
       type,
       value,

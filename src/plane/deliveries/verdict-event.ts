@@ -1,28 +1,27 @@
 import { rfc3339, shortHash, type NewId } from '#base';
 import { API_VERSION, conditionOf, Delivery, Event, say } from '#api';
-import type { DeliveryStatus } from './decide.ts';
-
-/** Arguments that may say something else at every attempt, though nothing new is the matter. */
-const voluble: ReadonlySet<string> = new Set(['words', 'retry', 'count', 'since', 'at', 'commit', 'kills', 'waiver']);
-
-/** What a reason is about: its code, and which object, file, line and so on. */
-function subjectOf(reason: DeliveryStatus['reason']): string {
-  const args = Object.entries(reason?.args ?? {}).filter(([name]) => !voluble.has(name));
-  return JSON.stringify([reason?.code, args.sort(([a], [b]) => (a < b ? -1 : 1))]);
-}
+import { isSameReason, problemIn, type DeliveryStatus } from './decide.ts';
 
 /**
- * The event that a change of verdict is worth, if any: becoming stalled, being stalled by something else, and becoming ready after that. What goes as it
- * should makes no noise; the agent tells what it applied.
+ * The event that a change of verdict is worth, if any: becoming stalled, being stalled by something else, and becoming ready
+ * after that. A retry that fails the same way is none. What goes as it should makes no noise; the agent tells what it applied.
  */
 export function verdictEvent(delivery: Delivery, next: DeliveryStatus, nowMs: number, newUid: NewId): Event | undefined {
-  const isStalled = (status: Delivery['status']): boolean =>
-    conditionOf({ ...delivery, ...(status === undefined ? {} : { status }) }, 'Stalled')?.status === 'True';
+  const isSo = (type: string, status: Delivery['status']): boolean =>
+    conditionOf({ ...delivery, ...(status === undefined ? {} : { status }) }, type)?.status === 'True';
   const before = delivery.status;
   const { reason } = next;
   if (reason === undefined) return undefined;
-  const becameStalled = isStalled(next) && (!isStalled(before) || subjectOf(before?.reason) !== subjectOf(reason));
-  const recovered = !isStalled(next) && isStalled(before);
+  const wasStalled = isSo('Stalled', before);
+  // The same problem may have been out of sight meanwhile: being tried again, or behind a lost contact.
+  const remembered = before?.problem;
+  const known = problemIn(reason, delivery);
+  const isKnown =
+    remembered === undefined || known === undefined
+      ? wasStalled && before?.reason !== undefined && isSameReason(before.reason, reason)
+      : remembered.about === known;
+  const becameStalled = isSo('Stalled', next) && !isKnown;
+  const recovered = isSo('Ready', next) && (wasStalled || before?.problem !== undefined);
   if (!becameStalled && !recovered) return undefined;
   const at = new Date(nowMs).toISOString();
   const { uid, name, namespace = '' } = delivery.metadata;
