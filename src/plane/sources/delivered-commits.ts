@@ -1,6 +1,6 @@
-import { commitsOf, Delivery, Release, type GitRepository, type Kind, type PlaneObject } from '#api';
+import { commitsOf, Delivery, Release, type GitRepository } from '#api';
 import type { Reader } from '#plane/engine';
-import type { ListQuery, ListResult } from '#plane/store';
+import { pages } from './pages.ts';
 
 /** Releases of one Application whose commits stay readable, beside those that a cluster should hold. */
 export const keptReleases = 50;
@@ -13,12 +13,12 @@ export const keptReleases = 50;
 export async function deliveredCommits(repository: GitRepository, read: Pick<Reader, 'list'>): Promise<ReadonlySet<string>> {
   const namespace = repository.metadata.namespace ?? '';
   const wanted = new Set<string>();
-  for await (const { spec } of pages(read, Delivery, namespace)) {
+  for await (const { spec } of pages(read, Delivery, { namespace })) {
     if (spec.wanted !== undefined) wanted.add(spec.wanted.release);
   }
   const byApplication = new Map<string, { readonly number: number; readonly commits: readonly string[] }[]>();
   const kept = new Set<string>();
-  for await (const release of pages(read, Release, namespace)) {
+  for await (const release of pages(read, Release, { namespace })) {
     const { metadata, spec } = release;
     const commits = commitsOf(release)
       .filter(({ kind, name }) => kind === repository.kind && name === repository.metadata.name)
@@ -34,14 +34,4 @@ export async function deliveredCommits(repository: GitRepository, read: Pick<Rea
     for (const { commits } of releases.slice(0, keptReleases)) for (const commit of commits) kept.add(commit);
   }
   return kept;
-}
-
-async function* pages<S, T>(read: Pick<Reader, 'list'>, kind: Kind<S, T>, namespace: string): AsyncGenerator<PlaneObject<S, T>> {
-  let query: ListQuery = { namespace };
-  for (;;) {
-    const page: ListResult<PlaneObject<S, T>> = await read.list(kind, query);
-    yield* page.items;
-    if (page.next === undefined) return;
-    query = { ...query, after: page.next };
-  }
 }

@@ -7,6 +7,7 @@
  * repository is ever executed, checked out or used as a path on this machine; a credential goes to the host it is for and
  * into no argument, file or message. A mirror is a cache and may be deleted at any time.
  *
+ * follow-sources.ts says when to look, the same for every kind of source; sources.ts (Git) and charts/ say how.
  * `/hooks` makes a look sooner and says nothing more.
  *
  * It renders nothing, and knows Applications only by the references they name.

@@ -1,44 +1,22 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isDeepStrictEqual } from 'node:util';
-import { FairleadError, fullJitter, jittered, must, type Clock, type Log, type Rng } from '#base';
-import {
-  Application,
-  Credential,
-  formatKey,
-  formatReference,
-  GitRepository,
-  keyOf,
-  parseKey,
-  Project,
-  reasonOf,
-  RECONCILE_ANNOTATION,
-  suspended,
-  type GitReference,
-  type Kind,
-  type PlaneObject,
-} from '#api';
-import { wakeOn, type Controller, type Reader, type ReconcileContext, type ReconcileResult } from '#plane/engine';
-import type { Store } from '#plane/store';
+import { FairleadError, must } from '#base';
+import { Application, formatKey, formatReference, GitRepository, keyOf, type GitReference } from '#api';
+import { wakeOn, type Controller, type Reader, type ReconcileContext } from '#plane/engine';
 import { deliveredCommits } from './delivered-commits.ts';
+import { followSources, type FollowedSources, type FollowOptions, type SourceKind } from './follow-sources.ts';
 import { Git } from './git.ts';
-import { intervalOf, look, type Decrypt, type Egress, type Finding } from './look.ts';
+import { intervalOf, look, type Egress, type Finding, type LookContext } from './look.ts';
 import { defaultSourceLimits, Mirror, type SourceLimits } from './mirror.ts';
-import { statusAfter } from './repository-status.ts';
+import { pages } from './pages.ts';
+import { statusAfter, type RepositoryStatus } from './repository-status.ts';
 import { SnapshotReader, type Snapshot } from './snapshot-reader.ts';
 import type { UrlPolicy } from './source-url.ts';
 import { Verifier } from './verify.ts';
 
-export interface SourcesOptions extends Partial<UrlPolicy> {
+export interface SourcesOptions extends FollowOptions {
   /** The plane's data directory; mirrors are below `sources/`. */
   readonly dataDir: string;
-  readonly decrypt: Decrypt;
-  readonly log: Log;
-  readonly clock: Clock;
-  readonly rng?: Rng;
-  /** Where the time of the last look goes; it never touches an object's revision. */
-  readonly pulse?: Store['pulse'];
-  readonly limits?: Partial<SourceLimits>;
   /** PEM file of authorities for https in place of the system's. */
   readonly caFile?: string;
   /** The guarded way out. Undefined leaves addresses unchecked: for tests alone. */
@@ -59,15 +37,7 @@ export interface Sources {
   ): Promise<Finding>;
 }
 
-/** What is remembered of a repository between looks. Losing it costs one look. */
-interface Memory {
-  readonly uid: string;
-  /** Everything that makes a look due when it changes. */
-  readonly cause: string;
-  readonly findings: readonly Finding[];
-  readonly nextAtMs: number;
-  readonly failures: number;
-}
+type Wanted = GitReference | undefined;
 
 const maxReferences = 100;
 /** Commits that somebody wanted to read and the mirror no longer holds, of one repository. */
@@ -86,10 +56,10 @@ export async function createSources(options: SourcesOptions): Promise<Sources> {
     protocols: ['https', 'ssh', ...(policy.allowHttp ? ['http'] : []), ...(policy.allowFileUrls ? ['file'] : [])].join(':'),
     ...(options.caFile === undefined ? {} : { caFile: options.caFile }),
   });
-  return new SourcesController(options, root, policy, git, new Verifier(git, home));
+  return new GitSources(options, root, policy, git, new Verifier(git, home));
 }
 
-class SourcesController implements Sources {
+class GitSources implements Sources {
   readonly controller: Controller;
   readonly #options: SourcesOptions;
   readonly #root: string;
@@ -97,15 +67,14 @@ class SourcesController implements Sources {
   readonly #git: Git;
   readonly #verifier: Verifier;
   readonly #limits: SourceLimits;
-  readonly #memory = new Map<string, Memory>();
+  readonly #followed: FollowedSources;
+  /** By uid of a repository. */
   readonly #mirrors = new Map<string, Mirror>();
-  readonly #requested = new Set<string>();
   readonly #readers = new Map<string, Snapshot>();
   /** By uid of a repository. */
   readonly #missing = new Map<string, Set<string>>();
   /** Applications that name a reference in spec.source.files → what they name: no field selects them. */
   readonly #files = new Map<string, { readonly namespace: string; readonly followed: readonly Followed[] }>();
-  #wake: (key: string) => void = () => undefined;
 
   constructor(options: SourcesOptions, root: string, policy: UrlPolicy, git: Git, verifier: Verifier) {
     this.#options = options;
@@ -114,59 +83,19 @@ class SourcesController implements Sources {
     this.#git = git;
     this.#verifier = verifier;
     this.#limits = { ...defaultSourceLimits, ...options.limits };
-    this.controller = {
-      name: 'sources',
-      // Looks wait for servers far more than they work.
-      concurrency: 8,
-      wakes: [
-        wakeOn(GitRepository, ({ after }) => [formatKey(keyOf(after))]),
-        wakeOn(Application, ({ type, before, after }) => {
-          this.#followFiles(after, type === 'deleted');
-          // Only what names another reference than the repository's own.
-          return [before, after].flatMap((app) =>
-            app === undefined ? [] : followedBy(app).map(({ name }) => `${app.metadata.namespace ?? ''}/${name}`),
-          );
-        }),
-        wakeOn(Credential, ({ after }, read) =>
-          this.#repositoriesOf(
-            read,
-            after.metadata.namespace ?? '',
-            (repo) => repo.spec.credential?.name === after.metadata.name,
-          ),
-        ),
-        wakeOn(Project, ({ before, after }, read) =>
-          isDeepStrictEqual(before?.spec.sources, after.spec.sources)
-            ? []
-            : this.#repositoriesOf(read, after.metadata.name, () => true),
-        ),
-      ],
-      initial: (read) => this.#initial(read),
-      listen: (wake, signal) => {
-        this.#wake = wake;
-        const end = (): void => {
-          this.#wake = () => undefined;
-          // Another process may follow them from now on; should it be this one again, it looks anew.
-          this.#memory.clear();
-          for (const mirror of this.#mirrors.values()) mirror.objects.close();
-        };
-        signal.addEventListener('abort', end, { once: true });
-      },
-      reconcile: (key, context) => this.#reconcile(key, context),
-    };
+    this.#followed = followSources(this.#repositories(), options);
+    this.controller = this.#followed.controller;
   }
 
   requestLook(key: string): boolean {
-    if (!this.#memory.has(key)) return false;
-    this.#requested.add(key);
-    this.#wake(key);
-    return true;
+    return this.#followed.requestLook(key);
   }
 
   openSnapshot(uid: string, commit: string): Snapshot {
     const id = `${uid} ${commit}`;
     const known = this.#readers.get(id);
     if (known !== undefined) return known;
-    const reader = new SnapshotReader(this.#mirrorOf(uid).objects, commit, this.#nameOf(uid), this.#limits);
+    const reader = new SnapshotReader(this.#mirrorOf(uid).objects, commit, this.#shown(uid), this.#limits);
     // A reader holds nothing but questions under way; the map only lets callers of one moment share them.
     if (this.#readers.size >= 64) this.#readers.clear();
     const watched = this.#watched(reader, uid);
@@ -179,14 +108,7 @@ class SourcesController implements Sources {
     reference: GitReference | undefined,
     context: Pick<ReconcileContext, 'read' | 'clock' | 'signal'>,
   ): Promise<Finding> {
-    const [finding] = await look(repository, [reference], this.#mirrorOf(repository.metadata.uid), {
-      ...context,
-      log: this.#options.log,
-      policy: this.#policy,
-      decrypt: this.#options.decrypt,
-      verifier: this.#verifier,
-      egress: this.#options.egress,
-    });
+    const [finding] = await look(repository, [reference], this.#mirrorOf(repository.metadata.uid), this.#lookContext(context));
     return must(finding, 'a look at one reference finds one thing');
   }
 
@@ -199,7 +121,7 @@ class SourcesController implements Sources {
         if (error instanceof FairleadError && error.code === 'FL_SOURCE_GONE') {
           const missing = this.#missing.get(uid) ?? new Set();
           if (missing.size < maxMissing) this.#missing.set(uid, missing.add(reader.commit));
-          for (const [key, memory] of this.#memory) if (memory.uid === uid) this.requestLook(key);
+          this.#followed.requestLookOf(uid);
         }
         throw error;
       }
@@ -213,104 +135,73 @@ class SourcesController implements Sources {
     };
   }
 
-  async #initial(read: Reader): Promise<readonly string[]> {
-    this.#files.clear();
-    for (const application of await allOf(read, Application)) this.#followFiles(application, false);
-    const repositories = await allOf(read, GitRepository);
-    const wanted = new Set(repositories.map((repo) => `${repo.metadata.uid}.git`));
-    for (const name of await readdir(this.#root)) {
-      if (name.endsWith('.git') && !wanted.has(name)) await rm(join(this.#root, name), { recursive: true, force: true });
-    }
-    return repositories.map((repo) => formatKey(keyOf(repo)));
-  }
-
-  async #repositoriesOf(read: Reader, namespace: string, wants: (repo: GitRepository) => boolean): Promise<string[]> {
-    const { items } = await read.list(GitRepository, { namespace });
-    return items.filter(wants).map((repo) => formatKey(keyOf(repo)));
-  }
-
-  async #reconcile(key: string, context: ReconcileContext): Promise<ReconcileResult> {
-    const { read, clock, signal } = context;
-    const repository = await read.get(GitRepository, parseKey(key));
-    const memory = this.#memory.get(key);
-    if (repository === undefined || repository.metadata.uid !== memory?.uid) await this.#forget(key);
-    if (repository === undefined || repository.metadata.deletionTimestamp !== undefined) return {};
-    if (repository.spec.suspend === true) {
-      this.#memory.delete(key);
-      const reason = reasonOf(
-        'FL_SOURCE_SUSPENDED',
-        suspended(`gitrepository/${repository.metadata.name}`, repository.metadata.namespace),
-      );
-      return this.#write(repository, [{ ref: formatReference(repository.spec.ref), reason }], clock.now());
-    }
-    const references = await this.#references(repository, read);
-    const cause = await this.#causeOf(repository, references, read);
-    const isDue = memory === undefined || memory.cause !== cause || this.#requested.has(key) || clock.now() >= memory.nextAtMs;
-    const next = isDue ? await this.#look(key, repository, references, cause, context) : memory;
-    const result = this.#write(repository, next.findings, clock.now());
-    if (isDue) await this.#tidy(repository, references, next.findings, read, signal);
-    return { ...result, againMs: Math.max(0, next.nextAtMs - clock.now()) };
-  }
-
-  async #look(
-    key: string,
-    repository: GitRepository,
-    references: readonly (GitReference | undefined)[],
-    cause: string,
-    context: ReconcileContext,
-  ): Promise<Memory> {
-    const { clock } = context;
-    const startedAt = clock.monotonic();
-    // Before the look: a request that comes meanwhile asks for another one.
-    this.#requested.delete(key);
-    const missing = [...(this.#missing.get(repository.metadata.uid) ?? [])].map((commit) => ({ commit }));
-    this.#missing.delete(repository.metadata.uid);
-    const all = await look(repository, [...references, ...missing], this.#mirrorOf(repository.metadata.uid), {
-      ...context,
-      log: this.#options.log,
-      policy: this.#policy,
-      decrypt: this.#options.decrypt,
-      verifier: this.#verifier,
-      egress: this.#options.egress,
-    });
-    const findings = all.slice(0, references.length);
-    const interval = intervalOf(repository);
-    const isUnreachable = findings.some((finding) => 'reason' in finding && finding.reason.code === 'FL_SOURCE_UNREACHABLE');
-    const failures = isUnreachable ? (this.#memory.get(key)?.failures ?? 0) + 1 : 0;
-    // A server that does not answer is tried sooner at first, and never more often than every five seconds.
-    const waitMs = isUnreachable
-      ? Math.max(5_000, fullJitter(failures, { baseMs: 5_000, maxMs: interval }, this.#options.rng))
-      : Math.max(5_000, jittered(interval, 0.1, this.#options.rng));
-    const memory: Memory = { uid: repository.metadata.uid, cause, findings, failures, nextAtMs: clock.now() + waitMs };
-    this.#memory.set(key, memory);
-    this.#options.pulse?.(GitRepository, keyOf(repository), {
-      lookedAt: new Date(clock.now()).toISOString(),
-      tookMs: Math.round(clock.monotonic() - startedAt),
-      ok: findings.every((finding) => 'snapshot' in finding),
-    });
-    return memory;
-  }
-
-  #write(repository: GitRepository, findings: readonly Finding[], nowMs: number): ReconcileResult {
-    const status = statusAfter(repository, findings, nowMs);
-    if (isDeepStrictEqual(status, repository.status)) return {};
-    const key = keyOf(repository);
+  /** How a GitRepository is followed. */
+  #repositories(): SourceKind<GitRepository['spec'], RepositoryStatus, Wanted, readonly Finding[]> {
     return {
-      commit: {
-        expect: [{ kind: GitRepository, key, revision: Number(repository.metadata.resourceVersion) }],
-        write: [{ op: 'put', kind: GitRepository, object: { ...repository, status } }],
+      kind: GitRepository,
+      name: 'sources',
+      concurrency: 8,
+      wakes: [
+        wakeOn(Application, ({ type, before, after }) => {
+          this.#followFiles(after, type === 'deleted');
+          // Only what names another reference than the repository's own.
+          return [before, after].flatMap((app) =>
+            app === undefined ? [] : followedBy(app).map(({ name }) => `${app.metadata.namespace ?? ''}/${name}`),
+          );
+        }),
+      ],
+      begin: async (all, read) => {
+        this.#files.clear();
+        for await (const application of pages(read, Application)) this.#followFiles(application, false);
+        await this.#sweep(new Set(all.map((repository) => `${repository.metadata.uid}.git`)));
+      },
+      end: () => {
+        for (const mirror of this.#mirrors.values()) mirror.objects.close();
+      },
+      wanted: (repository, read) => this.#references(repository, read),
+      causes: (_, references) => references.map(formatReference).sort(),
+      intervalMs: intervalOf,
+      look: (repository, references, _, context) => this.#look(repository, references, context),
+      notLooked: (repository, _, reason) => [{ ref: formatReference(repository.spec.ref), reason }],
+      reasonsOf: (findings) => findings.flatMap((finding) => ('reason' in finding ? [finding.reason] : [])),
+      statusAfter,
+      tidy: (repository, references, findings, context) => this.#tidy(repository, references, findings, context),
+      forget: async (uid) => {
+        await this.#mirrorOf(uid).remove();
+        this.#mirrors.delete(uid);
+        this.#missing.delete(uid);
       },
     };
   }
 
+  /** Removes mirrors of repositories that are no more. */
+  async #sweep(wanted: ReadonlySet<string>): Promise<void> {
+    for (const name of await readdir(this.#root)) {
+      if (name.endsWith('.git') && !wanted.has(name)) await rm(join(this.#root, name), { recursive: true, force: true });
+    }
+  }
+
+  async #look(repository: GitRepository, references: readonly Wanted[], context: ReconcileContext): Promise<readonly Finding[]> {
+    const { uid } = repository.metadata;
+    const missing = [...(this.#missing.get(uid) ?? [])].map((commit) => ({ commit }));
+    this.#missing.delete(uid);
+    const all = await look(repository, [...references, ...missing], this.#mirrorOf(uid), this.#lookContext(context));
+    return all.slice(0, references.length);
+  }
+
+  #lookContext({ read, clock, signal }: Pick<ReconcileContext, 'read' | 'clock' | 'signal'>): LookContext {
+    const { log, decrypt, egress } = this.#options;
+    return { read, clock, signal, log, decrypt, egress, policy: this.#policy, verifier: this.#verifier };
+  }
+
   /** The repository's own reference first, then what Applications name. */
-  async #references(repository: GitRepository, read: Reader): Promise<readonly (GitReference | undefined)[]> {
+  async #references(repository: GitRepository, read: Reader): Promise<readonly Wanted[]> {
     const references = new Map([[formatReference(repository.spec.ref), repository.spec.ref]]);
-    const { items } = await read.list(Application, {
+    const naming = pages(read, Application, {
       namespace: repository.metadata.namespace ?? '',
       fields: [{ path: 'spec.source.sourceRef.name', operator: '=', value: repository.metadata.name }],
     });
-    for (const { spec } of items) {
+    for await (const { spec } of naming) {
       if (spec.source.sourceRef.kind === repository.kind) add(spec.source.ref);
     }
     for (const { namespace, followed } of this.#files.values()) {
@@ -331,28 +222,12 @@ class SourcesController implements Sources {
     else this.#files.set(key, { namespace: application.metadata.namespace ?? '', followed });
   }
 
-  async #causeOf(repository: GitRepository, references: readonly (GitReference | undefined)[], read: Reader): Promise<string> {
-    const namespace = repository.metadata.namespace ?? '';
-    const name = repository.spec.credential?.name;
-    const credential = name === undefined ? undefined : await read.get(Credential, { namespace, name });
-    const project = await read.get(Project, { namespace: '', name: namespace });
-    return JSON.stringify([
-      repository.metadata.generation,
-      repository.metadata.annotations?.[RECONCILE_ANNOTATION],
-      references.map(formatReference).sort(),
-      credential?.metadata.uid,
-      credential?.metadata.generation,
-      project?.spec.sources,
-    ]);
-  }
-
   /** Keeps the commits that Snapshots name and that were delivered; the rest goes when the mirror is packed. */
   async #tidy(
     repository: GitRepository,
-    references: readonly (GitReference | undefined)[],
+    references: readonly Wanted[],
     findings: readonly Finding[],
-    read: Reader,
-    signal: AbortSignal,
+    { read, signal }: ReconcileContext,
   ): Promise<void> {
     const mirror = this.#mirrorOf(repository.metadata.uid);
     if (!(await mirror.isUntidy())) return;
@@ -370,16 +245,6 @@ class SourcesController implements Sources {
     });
   }
 
-  async #forget(key: string): Promise<void> {
-    const memory = this.#memory.get(key);
-    this.#requested.delete(key);
-    if (memory === undefined) return;
-    this.#memory.delete(key);
-    await this.#mirrorOf(memory.uid).remove();
-    this.#mirrors.delete(memory.uid);
-    this.#missing.delete(memory.uid);
-  }
-
   #mirrorOf(uid: string): Mirror {
     const known = this.#mirrors.get(uid);
     if (known !== undefined) return known;
@@ -395,9 +260,9 @@ class SourcesController implements Sources {
     return join(this.#root, `${uid}.git`);
   }
 
-  #nameOf(uid: string): string {
-    for (const [key, memory] of this.#memory) if (memory.uid === uid) return `GitRepository ${parseKey(key).name}`;
-    return 'the repository';
+  #shown(uid: string): string {
+    const name = this.#followed.nameOf(uid);
+    return name === undefined ? 'the repository' : `GitRepository ${name}`;
   }
 }
 
@@ -414,14 +279,4 @@ function followedBy({ spec: { source } }: Application): readonly Followed[] {
   return [...own, ...files].flatMap(({ sourceRef, ref, isFiles }) =>
     ref === undefined ? [] : [{ name: sourceRef.name, ref, isFiles }],
   );
-}
-
-async function allOf<S, T>(read: Reader, kind: Kind<S, T>): Promise<PlaneObject<S, T>[]> {
-  const all: PlaneObject<S, T>[] = [];
-  let page = await read.list(kind);
-  for (;;) {
-    all.push(...page.items);
-    if (page.next === undefined) return all;
-    page = await read.list(kind, { after: page.next });
-  }
 }

@@ -41,6 +41,9 @@ function within(text: string, min: number, max: number, otherwise: number): numb
   }
 }
 
+/** A look, with what the next one starts from and the address as it is shown. */
+export type LookedAtCharts = ChartLook & { readonly memory: IndexMemory | undefined; readonly shown: string };
+
 /**
  * Looks for every chart that is wanted of a repository. Never throws for what a repository, its server or its owner can
  * cause: that is a reason.
@@ -50,14 +53,10 @@ export async function lookAtCharts(
   wishes: readonly ChartWish[],
   memory: IndexMemory | undefined,
   context: ChartLookContext,
-): Promise<ChartLook & { readonly memory: IndexMemory | undefined; readonly shown: string }> {
+): Promise<LookedAtCharts> {
   const { namespace = '' } = repository.metadata;
   const credential = repository.spec.credential?.name;
-  const all = (
-    reason: UntimedReason,
-    shown: string,
-    kept = memory,
-  ): ChartLook & { memory: IndexMemory | undefined; shown: string } => ({
+  const all = (reason: UntimedReason, shown: string, kept = memory): LookedAtCharts => ({
     reason,
     findings: wishes.map((wish) => ({ chart: formatChart(wish.chart, wish.version), reason })),
     memory: kept,

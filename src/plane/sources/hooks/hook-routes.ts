@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { rfc3339, TokenBuckets, type Clock, type Log } from '#base';
 import { Credential, formatKey, GitRepository, keyOf, RECONCILE_ANNOTATION, type PlaneObject } from '#api';
 import { jsonResponse, type HttpRequest, type PlainResponse, type Route } from '#plane/http';
-import type { ListQuery, Store } from '#plane/store';
+import type { Store } from '#plane/store';
+import { allOf } from '../pages.ts';
 import type { Decrypt } from '../look.ts';
 import { addressesIn, isAuthentic, isPush, repositoryKey } from './hook.ts';
 
@@ -93,14 +94,8 @@ async function repositoriesAt(
   wanted: ReadonlySet<string | undefined>,
 ): Promise<readonly GitRepository[]> {
   if (wanted.size === 0) return [];
-  const found: GitRepository[] = [];
-  let query: ListQuery = { namespace };
-  for (;;) {
-    const page = await options.store.list(GitRepository, query);
-    found.push(...page.items.filter(({ spec }) => wanted.has(repositoryKey(spec.url))));
-    if (page.next === undefined) return found;
-    query = { ...query, after: page.next };
-  }
+  const all = await allOf(options.store, GitRepository, { namespace });
+  return all.filter(({ spec }) => wanted.has(repositoryKey(spec.url)));
 }
 
 /** The process that follows this repository is another one: it hears of it by the change log. */
