@@ -18,6 +18,25 @@ export function parseDuration(text: string): number {
   return ms;
 }
 
+/** ms between looks at a source: as its spec says, within bounds. */
+export function intervalMsOf(spec: { readonly interval?: string }, otherwiseMs: number): number {
+  return within(spec.interval, 5_000, 24 * 3_600_000, otherwiseMs);
+}
+
+/** ms that a server may take for one answer. */
+export function timeoutMsOf(spec: { readonly timeout?: string }): number {
+  return within(spec.timeout, 1_000, 100_000, 60_000);
+}
+
+function within(text: string | undefined, min: number, max: number, otherwise: number): number {
+  if (text === undefined) return otherwise;
+  try {
+    return Math.min(max, Math.max(min, parseDuration(text)));
+  } catch {
+    return otherwise;
+  }
+}
+
 /** `45s`, `5m`, `1h`: the shortest way of saying it. */
 export function formatDuration(ms: number): string {
   if (ms % 3_600_000 === 0 && ms > 0) return `${ms / 3_600_000}h`;

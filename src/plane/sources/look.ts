@@ -14,11 +14,12 @@ import {
 } from '#api';
 import type { Reader } from '#plane/engine';
 import type { EgressGrant, EgressProxy } from '#plane/fetch';
-import { formatDuration, parseDuration } from './duration.ts';
+import { formatDuration, intervalMsOf, timeoutMsOf } from './duration.ts';
 import { identityFault, normalIdentity, type GitAuth } from './git-auth.ts';
 import { maxLookBytes, type FetchedCommit, type Mirror } from './mirror.ts';
 import { hasControls } from './text.ts';
 import type { Verifier } from './verify.ts';
+import type { Found } from './source-status.ts';
 import { checkUrl, matchesSource, mayCarryCredential, shownUrl, type UrlPolicy } from './source-url.ts';
 
 /** Secrets of a Credential in clear, by name. */
@@ -41,22 +42,10 @@ export interface LookContext {
 }
 
 /** What one reference was found at, or why not. */
-export type Finding =
-  | { readonly ref: string; readonly snapshot: Snapshot }
-  | { readonly ref: string; readonly reason: UntimedReason };
-
-const bounds = { minIntervalMs: 5_000, maxIntervalMs: 24 * 3_600_000, minTimeoutMs: 1_000, maxTimeoutMs: 100_000 };
+export type Finding = { readonly ref: string } & Found;
 
 export function intervalOf(repository: GitRepository): number {
-  return within(repository.spec.interval ?? '1m', bounds.minIntervalMs, bounds.maxIntervalMs, 60_000);
-}
-
-function within(text: string, min: number, max: number, otherwise: number): number {
-  try {
-    return Math.min(max, Math.max(min, parseDuration(text)));
-  } catch {
-    return otherwise;
-  }
+  return intervalMsOf(repository.spec, 60_000);
 }
 
 /**
@@ -87,7 +76,7 @@ export async function look(
         url: prepared.url,
         address: prepared.address,
         reference,
-        timeoutMs: within(repository.spec.timeout ?? '60s', bounds.minTimeoutMs, bounds.maxTimeoutMs, 60_000),
+        timeoutMs: timeoutMsOf(repository.spec),
         signal: context.signal,
         ...(prepared.auth === undefined ? {} : { auth: prepared.auth }),
         ...(egress === undefined ? {} : { egress }),

@@ -1,8 +1,7 @@
-import { isDeepStrictEqual } from 'node:util';
 import { rfc3339 } from '#base';
 import { formatReference, isAccepted, reasonOf, type GitRepository, type Snapshot, type UntimedReason } from '#api';
 import type { Finding } from './look.ts';
-import { sourceConditions, timed } from './source-conditions.ts';
+import { foundAfter, snapshotAfter, sourceConditions, timed } from './source-status.ts';
 
 export type RepositoryStatus = NonNullable<GitRepository['status']>;
 
@@ -29,12 +28,8 @@ export function statusAfter(repository: GitRepository, findings: readonly Findin
     .filter((finding) => finding.ref !== ownRef)
     .map((finding) => {
       const before = former.refs?.find((entry) => entry.ref === finding.ref);
-      const kept = snapshotAfter(held(before?.snapshot), finding);
-      return {
-        ref: finding.ref,
-        ...(kept === undefined ? {} : { snapshot: kept }),
-        ...('reason' in finding ? { reason: timed(finding.reason, before?.reason, now) } : {}),
-      };
+      const known = { snapshot: held(before?.snapshot), reason: before?.reason };
+      return { ref: finding.ref, ...foundAfter(known, finding, now) };
     });
   return {
     observedGeneration: repository.metadata.generation,
@@ -43,14 +38,4 @@ export function statusAfter(repository: GitRepository, findings: readonly Findin
     ...(isReady ? {} : { reason: timed(verdict, former.reason, now) }),
     conditions: sourceConditions(repository, isReady, verdict, now),
   };
-}
-
-function snapshotAfter(former: Snapshot | undefined, finding: Finding | undefined): Snapshot | undefined {
-  if (finding === undefined || 'reason' in finding) return former;
-  const isSame =
-    former !== undefined &&
-    former.commit === finding.snapshot.commit &&
-    former.ref === finding.snapshot.ref &&
-    isDeepStrictEqual(former.signature, finding.snapshot.signature);
-  return isSame ? former : finding.snapshot;
 }

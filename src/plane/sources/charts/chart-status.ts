@@ -1,13 +1,11 @@
 import { rfc3339 } from '#base';
-import { reasonOf, type ChartRepository, type Snapshot, type UntimedReason } from '#api';
-import { sourceConditions, timed } from '../source-conditions.ts';
+import { reasonOf, type ChartRepository, type UntimedReason } from '#api';
+import { foundAfter, sourceConditions, timed, type Found } from '../source-status.ts';
 
 export type ChartStatus = NonNullable<ChartRepository['status']>;
 
 /** What came of the wish of some Application. */
-export type ChartFinding =
-  | { readonly chart: string; readonly snapshot: Snapshot }
-  | { readonly chart: string; readonly reason: UntimedReason };
+export type ChartFinding = { readonly chart: string } & Found;
 
 export interface ChartLook {
   /** Why the repository itself could not be read; what is wrong with one chart is the chart's. */
@@ -30,12 +28,7 @@ export function chartStatusAfter(
   const charts = findings
     .map((finding) => {
       const before = former.charts?.find((entry) => entry.chart === finding.chart);
-      const snapshot = snapshotAfter(before?.snapshot, finding);
-      return {
-        chart: finding.chart,
-        ...(snapshot === undefined ? {} : { snapshot }),
-        ...('reason' in finding ? { reason: timed(finding.reason, before?.reason, now) } : {}),
-      };
+      return { chart: finding.chart, ...foundAfter(before, finding, now) };
     })
     .sort((a, b) => (a.chart < b.chart ? -1 : 1));
   const verdict = reason ?? reasonOf('FL_SOURCE_CHARTS_READY', { url: shown, count: charts.length });
@@ -45,10 +38,4 @@ export function chartStatusAfter(
     ...(reason === undefined ? {} : { reason: timed(reason, former.reason, now) }),
     conditions: sourceConditions(repository, reason === undefined, verdict, now),
   };
-}
-
-function snapshotAfter(former: Snapshot | undefined, finding: ChartFinding): Snapshot | undefined {
-  if ('reason' in finding) return former;
-  const isSame = former !== undefined && former.commit === finding.snapshot.commit && former.version === finding.snapshot.version;
-  return isSame ? former : finding.snapshot;
 }

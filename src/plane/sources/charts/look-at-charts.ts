@@ -9,7 +9,7 @@ import {
   type UntimedReason,
 } from '#api';
 import type { ContentCache, Fetcher } from '#plane/fetch';
-import { formatDuration, parseDuration } from '../duration.ts';
+import { formatDuration, intervalMsOf, timeoutMsOf } from '../duration.ts';
 import type { SourceLimits } from '../mirror.ts';
 import { unpackChart } from './chart-archive.ts';
 import { chartOrigin, reasonOfFetch, type OriginContext } from './chart-origin.ts';
@@ -30,15 +30,7 @@ export interface ChartLookContext extends OriginContext {
 const archiveBytes = 16 << 20;
 
 export function chartIntervalOf(repository: ChartRepository): number {
-  return within(repository.spec.interval ?? '10m', 5_000, 24 * 3_600_000, 600_000);
-}
-
-function within(text: string, min: number, max: number, otherwise: number): number {
-  try {
-    return Math.min(max, Math.max(min, parseDuration(text)));
-  } catch {
-    return otherwise;
-  }
+  return intervalMsOf(repository.spec, 600_000);
 }
 
 /** A look, with what the next one starts from and the address as it is shown. */
@@ -74,7 +66,7 @@ export async function lookAtCharts(
       cache: context.cache,
       scope: repository.metadata.uid,
       signal: context.signal,
-      timeoutMs: within(repository.spec.timeout ?? '60s', 1_000, 100_000, 60_000),
+      timeoutMs: timeoutMsOf(repository.spec),
       archiveBytes,
       allowHttp: context.policy.allowHttp,
     },

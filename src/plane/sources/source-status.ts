@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { say, type Condition, type ObjectMeta, type GitRepository, type UntimedReason } from '#api';
+import { say, type Condition, type GitRepository, type ObjectMeta, type Snapshot, type UntimedReason } from '#api';
 
 type StoredReason = NonNullable<NonNullable<GitRepository['status']>['reason']>;
 
@@ -7,6 +7,39 @@ type StoredReason = NonNullable<NonNullable<GitRepository['status']>['reason']>;
 interface Source {
   readonly metadata: ObjectMeta;
   readonly status?: { readonly conditions?: readonly Condition[] };
+}
+
+/** What came of looking for one thing, such as a reference or a chart. */
+export type Found = { readonly snapshot: Snapshot } | { readonly reason: UntimedReason };
+
+/** What a status said of it before: the last Snapshot, and why there was none or none newer. */
+interface Former {
+  readonly snapshot?: Snapshot | undefined;
+  readonly reason?: StoredReason | undefined;
+}
+
+/** What a status says of one thing after a look: its last Snapshot stays whatever happens now. Pure. */
+export function foundAfter(
+  former: Former | undefined,
+  found: Found,
+  now: string,
+): { readonly snapshot?: Snapshot; readonly reason?: StoredReason } {
+  const snapshot = snapshotAfter(former?.snapshot, found);
+  return {
+    ...(snapshot === undefined ? {} : { snapshot }),
+    ...('reason' in found ? { reason: timed(found.reason, former?.reason, now) } : {}),
+  };
+}
+
+/** The last Snapshot: the former where nothing else was found, so that `fetchedAt` stays while it does. Pure. */
+export function snapshotAfter(former: Snapshot | undefined, found: Found | undefined): Snapshot | undefined {
+  if (found === undefined || 'reason' in found) return former;
+  const isSame = former !== undefined && isDeepStrictEqual(identityOf(former), identityOf(found.snapshot));
+  return isSame ? former : found.snapshot;
+}
+
+function identityOf({ commit, ref, version, signature }: Snapshot): unknown {
+  return [commit, ref, version, signature];
 }
 
 /** The reason with the time since when it stands. Pure. */
