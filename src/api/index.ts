@@ -30,6 +30,7 @@ export * from './kinds/git-repository.ts';
 export * from './kinds/internal.ts';
 export * from './kinds/project.ts';
 export * from './kinds/release.ts';
+export { Snapshot } from './kinds/repository.ts';
 export * from './live.ts';
 export * from './looks.ts';
 export * from './objects.ts';

@@ -1,7 +1,8 @@
 import type { Kind } from './define-kind.ts';
 import { plainDirectory, type Application, type FileSource } from './kinds/application.ts';
 import { ChartRepository, formatChart } from './kinds/chart-repository.ts';
-import { formatReference, GitRepository, isAccepted, type GitReference, type Snapshot } from './kinds/git-repository.ts';
+import { formatReference, GitRepository, isAccepted, type GitReference } from './kinds/git-repository.ts';
+import type { Snapshot } from './kinds/repository.ts';
 import type { Key, PlaneObject } from './objects.ts';
 import { isReasonCode, reasonOf, type UntimedReason } from './reasons.ts';
 

@@ -1,7 +1,15 @@
 import { Type } from 'typebox';
-import { Conditions, defineKind, LocalReference, StoredReason, type ObjectOf } from '../define-kind.ts';
-import { ageColumn, readyColumns } from './columns.ts';
-import { Snapshot } from './git-repository.ts';
+import { defineKind, LocalReference, type ObjectOf } from '../define-kind.ts';
+import { ageColumn } from './columns.ts';
+import {
+  found,
+  lookInterval,
+  lookTimeout,
+  observedGeneration,
+  readiness,
+  repositoryColumns,
+  suspendRepository,
+} from './repository.ts';
 
 /** What one wish for a chart says: `web 1.2.x`. The key of `status.charts`. */
 export function formatChart(chart: string, version: string | undefined): string {
@@ -26,27 +34,18 @@ export const ChartRepository = defineKind({
       description:
         'https:// URL of the directory that holds index.yaml, or oci:// URL of the path below which the charts are; without credentials.',
     }),
-    interval: Type.Optional(
-      Type.String({
-        pattern: '^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$',
-        default: '10m',
-        description: 'How often to look for new versions, such as 5m or 1h. At least 5s.',
-      }),
-    ),
-    timeout: Type.Optional(
-      Type.String({ pattern: '^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$', default: '60s', description: 'Limit for one answer.' }),
-    ),
+    interval: lookInterval('10m', 'How often to look for new versions, such as 5m or 1h. At least 5s.'),
+    timeout: lookTimeout('Limit for one answer.'),
     credential: Type.Optional(LocalReference),
-    suspend: Type.Optional(Type.Boolean({ description: 'While true the repository is not read; what is delivered stays.' })),
+    suspend: suspendRepository,
   }),
   status: Type.Object({
-    observedGeneration: Type.Optional(Type.Integer({ description: 'metadata.generation last acted on.' })),
+    observedGeneration,
     charts: Type.Optional(
       Type.Array(
         Type.Object({
           chart: Type.String({ description: 'Name of the chart and the wanted version or range, such as "web 1.2.x".' }),
-          snapshot: Type.Optional(Snapshot),
-          reason: Type.Optional(StoredReason),
+          ...found,
         }),
         {
           maxItems: 200,
@@ -55,22 +54,9 @@ export const ChartRepository = defineKind({
         },
       ),
     ),
-    /** Why it is not ready, with the arguments of the sentence. */
-    reason: Type.Optional(StoredReason),
-    conditions: Type.Optional(Conditions),
+    ...readiness,
   }),
-  columns: [
-    {
-      name: 'URL',
-      type: 'string',
-      description: 'Where it is read from.',
-      priority: 0,
-      jsonPath: '.spec.url',
-      value: (o) => o.spec.url,
-    },
-    ...readyColumns('Whether the last look succeeded.'),
-    ageColumn,
-  ],
+  columns: [...repositoryColumns, ageColumn],
   example: `apiVersion: fairlead.dev/v1alpha1
 kind: ChartRepository
 metadata: {name: charts, namespace: default}

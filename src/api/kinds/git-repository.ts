@@ -1,7 +1,17 @@
 import { Type, type Static } from 'typebox';
 import { shortHash } from '#base';
-import { Conditions, defineKind, LocalReference, StoredReason, type ObjectOf, type Violation } from '../define-kind.ts';
-import { ageColumn, readyColumns } from './columns.ts';
+import { defineKind, LocalReference, type ObjectOf, type Violation } from '../define-kind.ts';
+import { ageColumn } from './columns.ts';
+import {
+  found,
+  lookInterval,
+  lookTimeout,
+  observedGeneration,
+  readiness,
+  repositoryColumns,
+  Snapshot,
+  suspendRepository,
+} from './repository.ts';
 
 /** Which commit of a repository: exactly one of these. */
 export const GitReference = Type.Object(
@@ -55,27 +65,6 @@ export function isAccepted(snapshot: Snapshot, policy: SignaturePolicy | undefin
   return policy === undefined || snapshot.signature?.policy === policyId(policy);
 }
 
-/** A Snapshot: the source at one commit. */
-export const Snapshot = Type.Object({
-  commit: Type.String({ description: 'Commit id; of a chart the sha256 of its archive.' }),
-  ref: Type.String({ description: 'The reference it was resolved from.' }),
-  committedAt: Type.String({ format: 'date-time', description: 'Committer date.' }),
-  author: Type.Optional(Type.String({ description: 'Author name.' })),
-  subject: Type.Optional(Type.String({ description: 'First line of the commit message.' })),
-  fetchedAt: Type.String({ format: 'date-time', description: 'When the plane first had it.' }),
-  signature: Type.Optional(
-    Type.Object(
-      {
-        signer: Type.String({ description: 'Who signed, by the names that spec.verify gives.' }),
-        policy: Type.String({ description: 'Hash of the spec.verify it was checked against.' }),
-      },
-      { description: 'Present when spec.verify was fulfilled.' },
-    ),
-  ),
-  version: Type.Optional(Type.String({ description: 'Version of the chart.' })),
-});
-export type Snapshot = Static<typeof Snapshot>;
-
 /** What one reference says: `branch main`, `tag v1`, `semver ^1.2`, `commit 8a1f…`. The key of `status.refs`. */
 export function formatReference(ref: GitReference | undefined): string {
   if (ref?.commit !== undefined) return `commit ${ref.commit}`;
@@ -111,29 +100,20 @@ export const GitRepository = defineKind({
         'https:// or ssh:// URL, git@host:path, or (where the plane allows it) http:// or file://. Without secrets: those are in a Credential, which ssh always takes.',
     }),
     ref: Type.Optional(GitReference),
-    interval: Type.Optional(
-      Type.String({
-        pattern: '^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$',
-        default: '1m',
-        description: 'How often to look for a new commit, such as 30s or 5m. At least 5s. Webhooks make it sooner.',
-      }),
-    ),
-    timeout: Type.Optional(
-      Type.String({ pattern: '^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$', default: '60s', description: 'Limit for one fetch.' }),
-    ),
+    interval: lookInterval('1m', 'How often to look for a new commit, such as 30s or 5m. At least 5s. Webhooks make it sooner.'),
+    timeout: lookTimeout('Limit for one fetch.'),
     credential: Type.Optional(LocalReference),
     verify: Type.Optional(SignaturePolicy),
-    suspend: Type.Optional(Type.Boolean({ description: 'While true the repository is not read; what is delivered stays.' })),
+    suspend: suspendRepository,
   }),
   status: Type.Object({
-    observedGeneration: Type.Optional(Type.Integer({ description: 'metadata.generation last acted on.' })),
+    observedGeneration,
     snapshot: Type.Optional(Snapshot),
     refs: Type.Optional(
       Type.Array(
         Type.Object({
           ref: Type.String({ description: 'The reference, such as "tag v1".' }),
-          snapshot: Type.Optional(Snapshot),
-          reason: Type.Optional(StoredReason),
+          ...found,
         }),
         {
           maxItems: 100,
@@ -143,20 +123,10 @@ export const GitRepository = defineKind({
         },
       ),
     ),
-    /** Why it is not ready, with the arguments of the sentence. */
-    reason: Type.Optional(StoredReason),
-    conditions: Type.Optional(Conditions),
+    ...readiness,
   }),
   columns: [
-    {
-      name: 'URL',
-      type: 'string',
-      description: 'Where it is read from.',
-      priority: 0,
-      jsonPath: '.spec.url',
-      value: (o) => o.spec.url,
-    },
-    ...readyColumns('Whether the last look succeeded.'),
+    ...repositoryColumns,
     {
       name: 'Commit',
       type: 'string',
