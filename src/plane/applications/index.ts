@@ -11,7 +11,7 @@
  */
 export { createApplications, type ApplicationsOptions } from './applications.ts';
 export { previewCommit, type Preview, type PreviewedObject, type PreviewQuery } from './preview.ts';
-export type { Derive } from './render-tree.ts';
+export type { Derive } from './tree-context.ts';
 export {
   describeReference,
   referenceKey,

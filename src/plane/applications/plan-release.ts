@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { Value } from 'typebox/value';
 import { sha256 } from '#base';
 import { DeliverySettings, type Application, type Delivery, type Release } from '#api';
-import type { TreeRow } from './render-tree.ts';
+import type { TreeRow } from './tree-context.ts';
 
 export type ReleaseBundle = Release['spec']['bundles'][number];
 

@@ -22,11 +22,14 @@ import { findSource, openSource, releasedFiles, type FoundSource, type Lookup } 
 import { Fleet } from './fleet.ts';
 import { Pins } from './pins.ts';
 import { bundlesOf } from './plan-release.ts';
-import { reasonOfError, nothingStaged, renderTree, type Derive, type Staged, type TreeRow } from './render-tree.ts';
+import { reasonOfError } from './render-reason.ts';
+import { renderTree } from './render-tree.ts';
 import { newestRelease } from './release-controller.ts';
 import type { ResolveReferences } from './remote-references.ts';
 import type { OpenSnapshot, SnapshotFiles } from './snapshot-files.ts';
+import { nothingStaged, type Staged } from './staged.ts';
 import { targetsOf } from './targets.ts';
+import type { Derive, TreeRow } from './tree-context.ts';
 import { baseGroups } from './wanted-groups.ts';
 
 export interface PreviewOptions {

@@ -38,14 +38,17 @@ import {
   type ReleaseContent,
 } from './plan-release.ts';
 import { noticesOf, Pins } from './pins.ts';
-import { nothingStaged, reasonOfError, renderTree, type Derive, type Staged, type TreeRow } from './render-tree.ts';
+import { reasonOfError } from './render-reason.ts';
+import { renderTree } from './render-tree.ts';
 import { planRetirement } from './retire.ts';
 import { retryAfterMs } from './retry.ts';
 import { deliveriesOf, eachPage } from './shadow.ts';
 import type { ResolveReferences } from './remote-references.ts';
 import type { OpenSnapshot } from './snapshot-files.ts';
 import { contentFirst, planContent } from './stage-content.ts';
+import { nothingStaged, type Staged } from './staged.ts';
 import { targetsOf, type Targeting } from './targets.ts';
+import type { Derive, TreeRow } from './tree-context.ts';
 import { baseGroups } from './wanted-groups.ts';
 
 export interface ReleaseControllerOptions {

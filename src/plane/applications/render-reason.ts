@@ -1,4 +1,5 @@
-import { reasonOf, type UntimedReason } from '#api';
+import { FairleadError } from '#base';
+import { isReasonCode, reasonOf, type UntimedReason } from '#api';
 import type { RenderError } from '#render';
 
 /** Where a failed render was about. */
@@ -46,4 +47,10 @@ export function reasonOfRender(errors: readonly RenderError[], place: RenderPlac
   return file === undefined || first.line === undefined
     ? reasonOf('FL_RENDER_REFUSED', { path: file ?? place.path, commit, message })
     : reasonOf('FL_RENDER_FAILED', { file, line: first.line, message });
+}
+
+/** The reason in an error of the source room, if it is one. */
+export function reasonOfError(error: unknown): UntimedReason | undefined {
+  if (!(error instanceof FairleadError) || error.retryable) return undefined;
+  return isReasonCode(error.code) ? reasonOf(error.code, error.details) : undefined;
 }

@@ -2,7 +2,7 @@ import type { Reader } from '#plane/engine';
 import type { Transaction } from '#plane/store';
 import { digestsOf } from './bundle.ts';
 import type { ReleaseBundle } from './plan-release.ts';
-import type { Staged } from './render-tree.ts';
+import type { Staged } from './staged.ts';
 
 const chunk = { bytes: 4 << 20, blobs: 500, rows: 4_000 };
 
