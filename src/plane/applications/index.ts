@@ -7,6 +7,10 @@
  * never go back; a cluster is told to let go only on the evidence of the Application's own targets or its deletion; what did not
  * change is neither rendered nor written; content is stored, and issued to its clusters, before the Release that names it.
  *
+ * A change to an Application's source, a cluster or a Project wakes release-controller.ts, which takes one look: find-content.ts
+ * finds its sources and clusters and renders (render-tree.ts: what of the last render still holds; render-inputs.ts: what a
+ * render reads; render-members.ts: the renders themselves), decide-release.ts makes a Release of it where it is news.
+ *
  * It signs and sends nothing, and never looks at a cluster: a Delivery's status belongs to the deliveries room.
  */
 export { createApplications, type ApplicationsOptions } from './applications.ts';

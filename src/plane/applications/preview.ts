@@ -24,7 +24,7 @@ import { Pins } from './pins.ts';
 import { bundlesOf } from './plan-release.ts';
 import { reasonOfError } from './render-reason.ts';
 import { renderTree } from './render-tree.ts';
-import { newestRelease } from './release-controller.ts';
+import { newestRelease } from './release-subject.ts';
 import type { ResolveReferences } from './remote-references.ts';
 import type { OpenSnapshot, SnapshotFiles } from './snapshot-files.ts';
 import { nothingStaged, type Staged } from './staged.ts';
