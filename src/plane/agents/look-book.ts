@@ -25,10 +25,10 @@ const REMEMBER_MS = 60_000;
 /** An answer for other replicas stays this long; one whose poster died is taken away by whoever sees it after the second. */
 const POSTED_MS = 10_000;
 const ABANDONED_MS = 40_000;
-/** Posts take some tens of ms; an answer that overtakes them waits this long, and so many at once: of one cluster, and of all. */
+/** Posts take some tens of ms; an answer that overtakes them waits this long, and so many at once: of one cluster, and of all (an answer is up to 1.5 MiB). */
 const EARLY_MS = 1_000;
 const MAX_EARLY_PER_CLUSTER = 4;
-const MAX_EARLY = 256;
+const MAX_EARLY = 64;
 const MAX_PENDING = 500;
 const MAX_PENDING_PER_CLUSTER = 16;
 const MAX_PER_PERSON = 8;
