@@ -1,41 +1,24 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FairleadError, newUid, rfc3339, supervise, systemClock, waitFor, type Clock, type Log, type Service } from '#base';
-import {
-  allKinds,
-  ChartRepository,
-  Credential,
-  DEFAULT_PROJECT,
-  Delivery,
-  formatKey,
-  isChartRepository,
-  keyOf,
-  Project,
-  servedKinds,
-  type Doorbell,
-} from '#api';
+import { allKinds, Credential, DEFAULT_PROJECT, Delivery, formatKey, keyOf, Project, servedKinds, type Doorbell } from '#api';
 import { createEngine, type Controller } from '#plane/engine';
-import { createFetcher, createEgress, EgressPolicy, openContentCache, startEgressProxy, type EgressOptions } from '#plane/fetch';
+import { createEgress, EgressPolicy, startEgressProxy, type EgressOptions } from '#plane/fetch';
 import { createHttp, type Http } from '#plane/http';
 import { createKubeApi, parseLabelSelector, VERSION_INFO } from '#plane/kubeapi';
 import { openKeys, type PlaneKeys } from '#plane/keys';
 import { openStore, type Store } from '#plane/store';
 import { buildRenderer, createRenderer } from '#render';
 import { createAgents, hideLook } from './agents/index.ts';
-import {
-  createApplications,
-  previewCommit,
-  referenceKey,
-  type OpenSnapshot,
-  type ResolveReferences,
-} from './applications/index.ts';
+import { createApplications, previewCommit } from './applications/index.ts';
 import { createClusters, createEnroll } from './clusters/index.ts';
 import { credentialAdmission, decryptCredential } from './credential-admission.ts';
 import { diffViewOf, manifests } from './diff-view.ts';
 import { createDeliveries, deliveryAdmission, readFacts, ReleaseHeads, why } from './deliveries/index.ts';
 import { adminKubeconfig } from './kubeconfig.ts';
 import { createSelf } from './self/index.ts';
-import { createCharts, createSources, hookRoutes, RemoteResolver } from './sources/index.ts';
+import { createSourceReading } from './source-reading.ts';
+import { hookRoutes } from './sources/index.ts';
 import { signingKeyWatch, tlsRenewal } from './key-watch.ts';
 import { databaseOf, keysDirOf, type DatabaseOptions } from './stored-plane.ts';
 import { doorbells, FleetIndex, viewsRoutes } from './views/index.ts';
@@ -150,42 +133,17 @@ export async function startPlane(options: PlaneOptions): Promise<Plane> {
     const connect = createEgress(options.egress, egressPolicy);
     const egress = await startEgressProxy(connect, log);
     stack.defer(() => egress.stop());
-    const sources = await createSources({
-      dataDir,
-      decrypt: (credential) => decryptCredential(keys, credential),
-      log,
-      clock,
-      allowFileUrls: options.allowFileUrls,
-      allowHttp: options.allowHttpUrls,
-      egress,
-      pulse: (kind, key, value) => store.pulse(kind, key, value),
-    });
-    const fetch = createFetcher({ connect, clock });
-    const cache = await openContentCache({ dir: join(dataDir, 'fetched'), clock });
-    const reading = {
-      decrypt: (credential: Credential) => decryptCredential(keys, credential),
-      log,
-      clock,
-      allowHttp: options.allowHttpUrls,
-    };
-    const charts = createCharts({ ...reading, fetch, cache, pulse: (kind, key, value) => store.pulse(kind, key, value) });
-    const remote = new RemoteResolver({ ...reading, allowFileUrls: options.allowFileUrls, read: store, sources, fetch, cache });
-    const resolveReferences: ResolveReferences = (references, { project, pins, isDue, signal }) =>
-      remote.resolve(references, {
-        project,
-        pin: (reference) => pins.get(referenceKey(reference)),
-        isDue: (reference) => isDue(referenceKey(reference)),
-        signal,
-      });
-    const openSnapshot: OpenSnapshot = (uid, commit, kind) =>
-      kind === ChartRepository.kind ? charts.openSnapshot(uid, commit) : sources.openSnapshot(uid, commit);
+    const decrypt = (credential: Credential): ReturnType<typeof decryptCredential> => decryptCredential(keys, credential);
+    const { allowFileUrls, allowHttpUrls: allowHttp } = options;
+    const sources = await createSourceReading({ store, dataDir, decrypt, log, clock, allowFileUrls, allowHttp, connect, egress });
+    const { openSnapshot, resolveReferences } = sources;
     for (const route of hookRoutes({
       store,
-      decrypt: (credential) => decryptCredential(keys, credential),
+      decrypt,
       clock,
       log,
       frozen,
-      requestLook: (key) => sources.requestLook(key),
+      requestLook: sources.requestLook,
     })) {
       apiHttp.route(route);
     }
@@ -194,8 +152,7 @@ export async function startPlane(options: PlaneOptions): Promise<Plane> {
     const index = new FleetIndex({ store, log });
     // Each group under a lease of its own: what reads snapshots runs where they were fetched.
     const rendering: readonly Controller[] = [
-      sources.controller,
-      charts.controller,
+      ...sources.controllers,
       ...createApplications({
         renderer,
         openSnapshot,
@@ -254,12 +211,7 @@ export async function startPlane(options: PlaneOptions): Promise<Plane> {
             openSnapshot,
             resolveReferences,
             derive: (purpose, ...parts) => keys.derive(purpose, ...parts),
-            resolve: (source, { ref, chart, version }, stop) => {
-              const context = { read: store, clock, signal: stop };
-              return isChartRepository(source)
-                ? charts.resolve(source, { chart, version }, context)
-                : sources.resolve(source, ref, context);
-            },
+            resolve: sources.resolve,
           },
           { namespace: project, name: application },
           query,
