@@ -3,7 +3,8 @@ import type { Principal } from '#plane/http';
 
 import { APPLY_PATCH, asStored, keyOfRequest, type Resource } from './resource.ts';
 import { failure } from './status-error.ts';
-import type { DeleteOptions, Writer, Written } from './writer.ts';
+import type { DeleteOptions } from './write-checks.ts';
+import type { Writer, Written } from './writer.ts';
 import { managerIssues, type WriteOptions } from './write-options.ts';
 import { getIn, isObject, textOf, type Json } from './json.ts';
 import type { Store } from '#plane/store';

@@ -27,7 +27,8 @@ import { answerReview, reviewResources } from './reviews.ts';
 import { failure } from './status-error.ts';
 import { WatchHub } from './watch-hub.ts';
 import { watchObjects } from './watching.ts';
-import { Writer, type DeleteOptions, type Target } from './writer.ts';
+import type { DeleteOptions } from './write-checks.ts';
+import { Writer, type Target } from './writer.ts';
 import { dryRunOf, writeOptionsOf, type WriteOptions } from './write-options.ts';
 
 export interface SubresourceRequest {

@@ -280,3 +280,9 @@ function goType(value: Json): string {
   if (typeof value === 'boolean') return 'bool';
   return value === null ? 'null' : typeof value;
 }
+
+/** What is at an object's metadata; nothing where that is no object. */
+export function metadataOf(object: JsonObject): JsonObject {
+  const metadata = object['metadata'];
+  return isObject(metadata) ? metadata : {};
+}

@@ -4,28 +4,31 @@ import type { CommitResult, Store, Transaction, Write } from '#plane/store';
 import { withRedactedPaths } from './admission.ts';
 import { hasFinalizers } from './core-kinds.ts';
 import { decodeObject, handleUnknown } from './decode.ts';
-import { applyConfiguration, ApplyConflicts, trackUpdate, type FieldScope } from './fields/apply.ts';
+import { applyConfiguration, ApplyConflicts, trackUpdate } from './fields/apply.ts';
 import { formatFieldPath } from './fields/field-set.ts';
 import { FieldTypeError } from './fields/walk.ts';
-import { get, getIn, isObject, scalarText, stableJson, textOf, withKey, type Json, type JsonObject } from './json.ts';
-import { coerceMetadata, labelFaults } from './metadata.ts';
+import { getIn, isObject, scalarText, stableJson, textOf, withKey, type Json, type JsonObject } from './json.ts';
+import { coerceMetadata, labelFaults, metadataOf } from './metadata.ts';
 import { NamespaceGate } from './namespace-gate.ts';
-import { jsonPatch, mergePatch, namespacePatch, PatchFailure, PatchSyntaxError } from './patch.ts';
 import { admit, checkAccess, nameIn, prepare, wantsSame, type PrepareOptions, type Subject } from './prepare.ts';
-import {
-  APPLY_PATCH,
-  asJson,
-  asStored,
-  JSON_PATCH,
-  keyOfRequest,
-  MERGE_PATCH,
-  STRATEGIC_PATCH,
-  toApi,
-  type Resource,
-} from './resource.ts';
+import { APPLY_PATCH, asJson, asStored, keyOfRequest, toApi, type Resource } from './resource.ts';
 import { failure } from './status-error.ts';
-import { applyDefaults, pruneUnknown } from './structural.ts';
+import { pruneUnknown } from './structural.ts';
+import { checkDelete, checkNamed, checkNamespace, checkVersion, type DeleteOptions } from './write-checks.ts';
 import type { WriteOptions } from './write-options.ts';
+import {
+  configuration,
+  decode,
+  marking,
+  revisionOf,
+  runPatch,
+  scopeOf,
+  settled,
+  SYSTEM_FIELDS,
+  toStored,
+  withDefaults,
+  withRevision,
+} from './written-object.ts';
 
 export interface WriterOptions extends PrepareOptions {
   readonly store: Store;
@@ -52,18 +55,10 @@ export interface Target {
   readonly subresource: string;
 }
 
-export interface DeleteOptions {
-  readonly uid?: string;
-  readonly resourceVersion?: string;
-}
-
 /** Of N writers of one object one succeeds in each round. */
 const ATTEMPTS = 64;
 const NAME_ATTEMPTS = 8;
 const SUFFIX_LETTERS = 'bcdfghjklmnpqrstvwxz2456789';
-/** Set by the system when an object begins, and by nobody afterwards. */
-const SYSTEM_FIELDS = ['creationTimestamp', 'generation', 'resourceVersion', 'deletionTimestamp', 'deletionGracePeriodSeconds'];
-
 /** What one write makes of the stored object; undefined for `before` means that there is none. */
 type Change = (before: JsonObject | undefined) => JsonObject;
 
@@ -384,146 +379,8 @@ export class Writer {
   }
 }
 
-function decode(resource: Resource, body: Json, options: WriteOptions): JsonObject {
-  const decoded = decodeObject(resource, body);
-  handleUnknown(decoded.unknown, options.fieldValidation, options.warnings, (message) =>
-    failure.badRequest(
-      `${resource.kind} in version ${JSON.stringify(resource.version)} cannot be handled as a ${resource.kind}: ${message}`,
-    ),
-  );
-  return decoded.object;
-}
-
-function withDefaults(target: Resource, object: JsonObject): JsonObject {
-  const { metadata, ...content } = object;
-  const defaulted = applyDefaults(target.schema, { ...content, metadata: {} });
-  return { ...(isObject(defaulted) ? defaulted : {}), metadata: metadata ?? {} };
-}
-
-function metadataOf(object: JsonObject): JsonObject {
-  const metadata = object['metadata'];
-  return isObject(metadata) ? metadata : {};
-}
-
-function scopeOf({ target, subresource }: Subject): FieldScope {
-  return subresource === 'status' ? target.statusScope : target.scope;
-}
-
-/** The stored object that a write of the API's object means. */
-function toStored(resource: Resource, object: JsonObject, before: JsonObject | undefined): JsonObject {
-  if (resource.view === undefined) return object;
-  if (resource.view.toStored === undefined) throw failure.methodNotAllowed();
-  return resource.view.toStored(object, before);
-}
-
-/** A write's object with what writers cannot change put back as it was, and only its part of the object taken. */
-function settled({ target, subresource }: Subject, before: JsonObject, next: JsonObject): JsonObject {
-  const old = metadataOf(before);
-  const sent = metadataOf(next);
-  if (subresource === 'status') {
-    return withKey({ ...before, metadata: withKey(old, 'managedFields', sent['managedFields']) }, 'status', next['status']);
-  }
-  let metadata = sent;
-  for (const field of SYSTEM_FIELDS) metadata = withKey(metadata, field, old[field]);
-  // Another uid is an error, which validation finds; none is the one that is there.
-  if (sent['uid'] === undefined) metadata = withKey(metadata, 'uid', old['uid']);
-  if (target.namespaced) metadata = withKey(metadata, 'namespace', old['namespace']);
-  return withKey({ ...next, metadata }, 'status', before['status']);
-}
-
-/** The configuration of an apply, checked for being one and for naming what the URL names. */
-function configuration(subject: Subject, patch: Json): JsonObject {
-  const { resource, namespace, name } = subject;
-  if (!isObject(patch)) throw failure.badRequest('error decoding YAML: an apply patch is an object');
-  const [apiVersion, kind] = [scalarText(get(patch, 'apiVersion')), scalarText(get(patch, 'kind'))];
-  if (apiVersion !== resource.apiVersion || kind !== resource.kind) {
-    throw failure.badRequest(
-      `Incorrect version specified in apply patch. Specified patch version: ${apiVersion}, Kind=${kind}, expected: ${resource.apiVersion}, Kind=${resource.kind}`,
-    );
-  }
-  const metadata = metadataOf(patch);
-  const managed = metadata['managedFields'];
-  if (managed !== undefined && managed !== null) throw failure.badRequest('metadata.managedFields must be nil');
-  checkNamespace(resource, namespace, metadata);
-  if (metadata['name'] !== undefined && metadata['name'] !== name) throw wrongName(scalarText(metadata['name']), name);
-  const located = { ...metadata, name, ...(resource.namespaced ? { namespace } : {}) };
-  // A Namespace says nothing of the Project it is but its metadata.
-  if (resource.view !== undefined) return { apiVersion: Project.apiVersion, kind: Project.kind, metadata: located };
-  return { ...patch, metadata: located };
-}
-
-function runPatch(resource: Resource, current: JsonObject, type: string, patch: Json): Json {
-  try {
-    if (type === JSON_PATCH) return jsonPatch(current, patch);
-    if (!isObject(patch)) throw new PatchSyntaxError('Invalid JSON Patch');
-    if (type === MERGE_PATCH) return mergePatch(current, patch);
-    if (type === STRATEGIC_PATCH) return namespacePatch(current, patch);
-  } catch (error) {
-    if (error instanceof PatchSyntaxError) throw failure.badRequest(error.message);
-    if (error instanceof PatchFailure) throw failure.unprocessable();
-    throw error;
-  }
-  throw failure.unsupportedMediaType(resource.patchTypes);
-}
-
-function checkNamed({ resource, namespace, name }: Subject, object: JsonObject): void {
-  checkNamespace(resource, namespace, metadataOf(object));
-  const named = nameIn(object);
-  if (named === name) return;
-  throw named === ''
-    ? failure.badRequest('the name of the object (based on metadata.name) was undeterminable: name must be provided')
-    : wrongName(named, name);
-}
-
-function wrongName(named: string, name: string): Error {
-  return failure.badRequest(`the name of the object (${named}) does not match the name on the URL (${name})`);
-}
-
-function checkNamespace(resource: Resource, namespace: string, metadata: JsonObject): void {
-  const sent = textOf(metadata['namespace']) ?? '';
-  if (resource.namespaced ? sent !== '' && sent !== namespace : sent !== '') {
-    throw failure.badRequest('the namespace of the provided object does not match the namespace sent on the request');
-  }
-}
-
-function checkVersion({ resource, name }: Subject, before: JsonObject, next: JsonObject): void {
-  const version = textOf(getIn(next, 'metadata', 'resourceVersion'));
-  if (version !== undefined && version !== getIn(before, 'metadata', 'resourceVersion')) throw failure.modified(resource, name);
-}
-
-function checkDelete({ resource, name }: Subject, before: JsonObject, preconditions: DeleteOptions): void {
-  const uid = textOf(getIn(before, 'metadata', 'uid')) ?? '';
-  const version = textOf(getIn(before, 'metadata', 'resourceVersion')) ?? '';
-  if (preconditions.uid !== undefined && preconditions.uid !== uid) {
-    const why = `the UID in the precondition (${preconditions.uid}) does not match the UID in record (${uid}). The object might have been deleted and then recreated`;
-    throw failure.conflict(resource, name, why);
-  }
-  if (preconditions.resourceVersion !== undefined && preconditions.resourceVersion !== version) {
-    const why = `the ResourceVersion in the precondition (${preconditions.resourceVersion}) does not match the ResourceVersion in record (${version}). The object might have been modified`;
-    throw failure.conflict(resource, name, why);
-  }
-}
-
-/** As an object waits for its finalizers. */
-function marking(before: JsonObject, time: string): JsonObject {
-  const metadata = metadataOf(before);
-  const generation = typeof metadata['generation'] === 'number' ? metadata['generation'] : 0;
-  return {
-    ...before,
-    metadata: { ...metadata, deletionGracePeriodSeconds: 0, deletionTimestamp: time, generation: generation + 1 },
-  };
-}
-
 function noNamespace(name: string): Error {
   return failure.notFound({ group: '', plural: 'namespaces', kind: 'Namespace' }, name);
-}
-
-function revisionOf(object: JsonObject): number {
-  return Number(scalarText(getIn(object, 'metadata', 'resourceVersion')) || 0);
-}
-
-function withRevision(object: JsonObject, revision: number): JsonObject {
-  return { ...object, metadata: { ...metadataOf(object), resourceVersion: String(revision) } };
 }
 
 function deletedStatus({ resource, name }: Subject, object: JsonObject): JsonObject {
