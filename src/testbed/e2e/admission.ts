@@ -17,6 +17,8 @@ export async function startAdmissionWebhook(options: {
   readonly name: string;
   readonly namespace: string;
   readonly judge: (object: Readonly<Record<string, unknown>>) => string | undefined;
+  /** How long an answer takes. Default: no time. */
+  readonly answerAfterMs?: () => number;
 }): Promise<AdmissionWebhook> {
   const { handle, name, namespace, judge } = options;
   const pki = await createPki(name, Date.now());
@@ -30,13 +32,12 @@ export async function startAdmissionWebhook(options: {
       const message = judge(review.request.object);
       const status = message === undefined ? {} : { status: { code: 403, message } };
       response.setHeader('content-type', 'application/json');
-      response.end(
-        JSON.stringify({
-          apiVersion: 'admission.k8s.io/v1',
-          kind: 'AdmissionReview',
-          response: { uid: review.request.uid, allowed: message === undefined, ...status },
-        }),
-      );
+      const answer = JSON.stringify({
+        apiVersion: 'admission.k8s.io/v1',
+        kind: 'AdmissionReview',
+        response: { uid: review.request.uid, allowed: message === undefined, ...status },
+      });
+      setTimeout(() => response.end(answer), options.answerAfterMs?.() ?? 0);
     });
   });
   server.listen(0, '127.0.0.1');
