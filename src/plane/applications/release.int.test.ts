@@ -91,6 +91,7 @@ test('errors are one sentence with file and line, keep the last Release, and hea
   await w.put(Application, 'web', { source: { ...source, path: 'apps/web' }, targets: [{ clusterSelector: {} }] });
   await w.put(Application, 'other', { source: { ...source, path: 'apps/other' }, targets: [{ clusterSelector: {} }] });
   await w.untilReleased('web', 1);
+  await w.untilReleased('other', 1);
   await w.push({ 'apps/web/a.yaml': 'apiVersion: v1\nkind: [\n', 'apps/other/a.yaml': configMap('other', { a: '2' }) });
   assert.match(await w.untilReason('web', 'FL_RENDER_FAILED'), /^apps\/web\/a\.yaml:\d+: .*clusters keep the last release/);
   await w.untilReleased('other', 2);
