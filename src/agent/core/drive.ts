@@ -202,9 +202,13 @@ function driveFinishing(app: AppState, context: Context): Transition {
   const held = record.applied;
   const isHeld = held !== undefined && held.release === wanted.release && held.bundle === wanted.bundle;
   const { release, number, bundle, settings } = wanted;
-  const applied: AppliedRecord = isHeld ? { ...held, settings } : { release, number, bundle, at: rfc3339(context.at), settings };
+  const nudge = wanted.nudge ?? '';
+  const first: AppliedRecord = { release, number, bundle, at: rfc3339(context.at) };
+  const { nudge: _before, ...kept } = isHeld ? held : first;
+  const applied: AppliedRecord = { ...kept, settings, ...(nudge === '' ? {} : { nudge }) };
   const settling = moveTo(app, { at: 'settling' });
-  const isKnown = isHeld && JSON.stringify(held.settings) === JSON.stringify(settings) && record.applying === undefined;
+  const isSame = JSON.stringify([held?.settings, held?.nudge ?? '']) === JSON.stringify([settings, nudge]);
+  const isKnown = isHeld && isSame && record.applying === undefined;
   if (isKnown && inventory.size === record.inventory.size && record.hooks === undefined) return { app: settling };
   const { hooks: _done, deleteHooks: _old, applying: _whole, ...rest } = record;
   const deleteHooks = deleteHooksOf(plan.hooks);

@@ -112,12 +112,13 @@ export type AppCommand = { readonly app: AppKey } & (
   | { readonly type: 'fetch'; readonly wanted: DesiredApplication }
   /** `isStanding`: it was applied before. Only what is still here counts, and that it is not is no failure. */
   | { readonly type: 'plan'; readonly wanted: DesiredApplication; readonly isStanding: boolean }
-  /** Compares these from now on, and no others of this application; of what stands, what differs already is told. */
+  /** Compares these from now on, and no others of this application; `tells`: what differs already is told. */
   | {
       readonly type: 'watch';
       readonly wanted: DesiredApplication;
       readonly objects: readonly PlannedObject[];
       readonly isStanding: boolean;
+      readonly tells: boolean;
     }
   | {
       readonly type: 'store';

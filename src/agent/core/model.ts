@@ -89,6 +89,8 @@ export interface AppliedRecord {
   readonly at: string;
   /** Under which it was applied; absent in records of earlier versions. */
   readonly settings?: DeliverySettings;
+  /** That of the document under which it was applied last: what a person asked for once is not done again. */
+  readonly nudge?: string;
 }
 
 export type ObjectHealth = 'healthy' | 'progressing' | 'degraded';

@@ -64,7 +64,7 @@ export function driveKeeping(app: AppState, context: Context): Transition {
   if (standing === undefined) return { app: moveTo(app, { at: 'fetching' }) };
   if (!standing.isWatched) {
     const objects = [...standing.objects.values()].map((one) => one.object);
-    return start(app, { type: 'watch', app: app.key, wanted: standing.wanted, objects, isStanding: true });
+    return start(app, { type: 'watch', app: app.key, wanted: standing.wanted, objects, isStanding: true, tells: true });
   }
   const correction = correct(app, context);
   return correction.command === undefined ? { app: moveTo(app, { at: 'fetching' }) } : correction;
@@ -110,8 +110,10 @@ export function driveEntering(app: AppState, context: Context): Transition {
     const gate = hooksFirst(app, context, 'pre', 'planning');
     if (gate !== undefined) return gate;
     const objects = [...app.objects.values()].filter((one) => one.reason?.code !== 'FL_CLAIM_CONFLICT').map((one) => one.object);
-    const unwatched = standing === undefined ? app : { ...app, standing: { ...standing, isWatched: false } };
-    return start(unwatched, { type: 'watch', app: app.key, wanted, objects, isStanding: false });
+    const tells = isOnlyWatched(app);
+    const looking = tells ? asApplied(app) : app;
+    const unwatched = standing === undefined ? looking : { ...looking, standing: { ...standing, isWatched: false } };
+    return start(unwatched, { type: 'watch', app: app.key, wanted, objects, isStanding: false, tells });
   }
   const isInForce = record.applied === undefined || (record.applied.bundle === plan.bundle && record.applying === undefined);
   if (!isInForce && record.applying !== plan.bundle) {
@@ -119,6 +121,26 @@ export function driveEntering(app: AppState, context: Context): Transition {
     return start({ ...app, record: begun }, { type: 'store', app: app.key, record: begun, events: [] });
   }
   return { app: moveTo(inPlace(app), { at: 'applying', index: 0, isWaiting: false }) };
+}
+
+/**
+ * `Alert` writes nothing but new content: what was applied in full is not applied again because the process is another one, or
+ * the document says something else about it. A person may ask for it (`fairlead reconcile`).
+ */
+function isOnlyWatched({ wanted, record, plan }: AppState): boolean {
+  const applied = record?.applied;
+  if (wanted?.settings.drift?.mode !== 'Alert' || applied === undefined || record?.applying !== undefined) return false;
+  return applied.bundle === plan?.bundle && record?.uid === wanted.uid && (applied.nudge ?? '') === (wanted.nudge ?? '');
+}
+
+/** How its objects are is for the watches to say. */
+function asApplied(app: AppState): AppState {
+  const objects = new Map(app.objects);
+  for (const [key, one] of objects) {
+    if (one.status !== 'pending' || one.object.isCreateOnly || app.record?.inventory.has(key) !== true) continue;
+    objects.set(key, { ...one, status: 'applied', health: 'progressing' });
+  }
+  return { ...app, objects };
 }
 
 /** The release without what stood before it; what was learnt of objects that stay the same is kept. */

@@ -82,7 +82,7 @@ export class Interpreter {
       this.#running.delete(command.app);
       post({ type: 'outcome', app: command.app, outcome });
       if (command.type === 'apply') this.#options.watcher.recheck(command.objects.map((object) => object.key));
-      if (command.type === 'watch' && command.isStanding) this.#options.watcher.tell(command.objects.map((object) => object.key));
+      if (command.type === 'watch' && command.tells) this.#options.watcher.tell(command.objects.map((object) => object.key));
     } catch (error) {
       this.#running.delete(command.app);
       if (signal.aborted) return;

@@ -135,7 +135,7 @@ test('a deleted GitRepository deletes nothing, and a Project that holds somethin
   await fleet.delete(GitRepository, { name: 'fleet', namespace: 'default' });
   assert.match(
     await fleet.reason('site', 'eu', 'FL_SOURCE_MISSING'),
-    /^GitRepository fleet does not exist; create it, or correct spec.source.sourceRef; what is delivered stays$/,
+    /^GitRepository fleet does not exist; create it, or correct the name in spec.source; what is delivered stays$/,
   );
   for (const what of ['project', 'namespace']) {
     const refused = await fleet.kubectl(['delete', what, 'default', '--timeout=10s']);

@@ -203,7 +203,7 @@ export class ModelWorld {
     }
     this.running = this.running.filter((other) => other !== one);
     if (one.outcome !== undefined) this.post(one.outcome);
-    if (one.command.type === 'watch' && one.command.isStanding) this.relist();
+    if (one.command.type === 'watch' && one.command.tells) this.relist();
   }
 
   /** Somebody changes or deletes an object behind our back; the watch tells. */
