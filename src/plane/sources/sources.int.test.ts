@@ -154,6 +154,11 @@ test('references that Applications name have Snapshots of their own, or say why 
   assert.equal(byRef.get('tag v9')?.reason?.code, 'FL_SOURCE_NO_REF');
   assert.equal((await p.repository()).status?.snapshot?.commit, two);
   assert.equal(conditionOf(await p.repository(), 'Ready')?.status, 'True');
+
+  // Suspended, what was found last stays for each of them.
+  await p.put(GitRepository, 'fleet', { url: p.h.server.repoUrl('fleet'), interval: '1h', suspend: true });
+  const { status } = await p.until('FL_SOURCE_SUSPENDED');
+  assert.equal(status?.refs?.find((entry) => entry.ref === 'semver ^1')?.snapshot?.commit, one);
 });
 
 test('every failure keeps the last Snapshot, says why, and heals', async () => {

@@ -162,7 +162,7 @@ class GitSources implements Sources {
       causes: (_, references) => references.map(formatReference).sort(),
       intervalMs: intervalOf,
       look: (repository, references, _, context) => this.#look(repository, references, context),
-      notLooked: (repository, _, reason) => [{ ref: formatReference(repository.spec.ref), reason }],
+      notLooked: (_, references, reason) => references.map((one) => ({ ref: formatReference(one), reason })),
       reasonsOf: (findings) => findings.flatMap((finding) => ('reason' in finding ? [finding.reason] : [])),
       statusAfter,
       tidy: (repository, references, findings, context) => this.#tidy(repository, references, findings, context),
