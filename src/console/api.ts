@@ -1,5 +1,5 @@
 import { useInfiniteQuery, useQuery } from '@tanstack/react-query';
-import { useEffect, useRef } from 'react';
+import { useEffect, useRef, useState } from 'react';
 
 /** An answer of the plane other than 2xx, in its own words. */
 export class PlaneError extends Error {
@@ -116,11 +116,24 @@ export function useList<Page extends { readonly next: string | undefined }>(
     retry: (count, failure) => !(failure instanceof PlaneError && failure.status < 500) && count < 3,
   });
   const known = useLastKnown(path, answer.data?.pages, answer.error as PlaneError | null);
+  // A doorbell that rings meanwhile cancels the fetch of the next page: what somebody asked for is fetched after it.
+  const url = urlOf(path, query);
+  const [wanted, setWanted] = useState({ url, pages: 1 });
+  const { fetchNextPage, hasNextPage, isFetching, isFetchNextPageError } = answer;
+  const shown = answer.data?.pages.length ?? 0;
+  const isMoreWanted = wanted.url === url && shown > 0 && shown < wanted.pages && hasNextPage && !isFetchNextPageError;
+  useEffect(() => {
+    if (isMoreWanted && !isFetching) void fetchNextPage();
+  }, [isMoreWanted, isFetching, fetchNextPage]);
   return {
     ...known,
-    hasMore: answer.hasNextPage,
-    isLoadingMore: answer.isFetchingNextPage,
-    more: () => void answer.fetchNextPage(),
+    hasMore: hasNextPage,
+    isLoadingMore: isMoreWanted,
+    more: () => {
+      setWanted({ url, pages: shown + 1 });
+      // After a failure it is for the person to try again.
+      if (isFetchNextPageError) void fetchNextPage();
+    },
   };
 }
 
