@@ -593,6 +593,12 @@ export const reasons = {
     says: 'the API server of {cluster} does not answer: {words}',
     next: 'tried again {retry}',
   },
+  FL_APPLY_CONTENT: {
+    area: 'apply',
+    actor: 'nobody: it resolves itself',
+    says: 'the content of release {release} is not in {cluster} yet: {words}',
+    next: 'what runs is kept, and healed; tried again {retry}',
+  },
   FL_APPLY_FAILED: {
     area: 'apply',
     actor: 'application owner',

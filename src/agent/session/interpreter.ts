@@ -239,11 +239,12 @@ export class Interpreter {
       if (error instanceof FairleadError && error.code === 'FL_CONTENT_DIGEST') {
         return reason('FL_DOCUMENT_DIGEST', { cluster, wanted: error.details['wanted'], retry: 'soon' }, since);
       }
-      return reason(
-        'FL_APPLY_FAILED',
-        { cluster, object: `bundle ${command.wanted.bundle}`, words: messageOf(error), retry: 'soon' },
-        since,
-      );
+      const { release, bundle } = command.wanted;
+      const words = messageOf(error);
+      const isLate = error instanceof FairleadError && (error.kind === 'unavailable' || error.code === 'FL_CONTENT_MISSING');
+      return isLate
+        ? reason('FL_APPLY_CONTENT', { cluster, release, words, retry: 'soon' }, since)
+        : reason('FL_APPLY_FAILED', { cluster, object: `bundle ${bundle}`, words, retry: 'soon' }, since);
     }
     return reason('FL_APPLY_UNAVAILABLE', { cluster, words: messageOf(error), retry: 'soon' }, since);
   }

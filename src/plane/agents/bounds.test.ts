@@ -106,3 +106,17 @@ test('the words of an agent are kept within bounds', () => {
   assert.ok(JSON.stringify(bound.args).length < 5_000);
   assert.equal(bound.args['object'], 'ConfigMap a/b');
 });
+
+test('an agent of 500 applications may fetch all of them, three times within a minute', () => {
+  const budgets = new Budgets();
+  const cache = new ReplayCache();
+  for (let round = 0, id = 0; round < 3; round++) {
+    for (let application = 0; application < 500; application++) {
+      for (const verb of ['bundles', 'objects'] as const) {
+        const nowMs = round * 20_000 + application;
+        budgets.spend(verb, 'eu', nowMs);
+        cache.use('key', String((id += 1)), nowMs);
+      }
+    }
+  }
+});

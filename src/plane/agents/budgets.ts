@@ -3,13 +3,13 @@ import { agentRefusals } from '#api';
 
 export type Verb = 'join' | 'return' | 'sync' | 'bundles' | 'objects' | 'reports' | 'looks';
 
-/** Per cluster; join and return per remote address. An agent that behaves never comes near. */
+/** Per cluster; join and return per remote address. An agent that behaves never comes near: one commit to 500 applications of a cluster is 500 requests of each. */
 export const budgets: Readonly<Record<Verb, Budget>> = {
   join: { burst: 60, perSecond: 2 },
   return: { burst: 60, perSecond: 2 },
   sync: { burst: 60, perSecond: 5 },
-  bundles: { burst: 400, perSecond: 20 },
-  objects: { burst: 100, perSecond: 10 },
+  bundles: { burst: 2_000, perSecond: 50 },
+  objects: { burst: 2_000, perSecond: 50 },
   reports: { burst: 60, perSecond: 10 },
   looks: { burst: 60, perSecond: 10 },
 };

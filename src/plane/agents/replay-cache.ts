@@ -10,7 +10,7 @@ export interface ReplayLimits {
   readonly total: number;
 }
 
-export const replayLimits: ReplayLimits = { windowMs: 130_000, perKey: 2_000, total: 400_000 };
+export const replayLimits: ReplayLimits = { windowMs: 130_000, perKey: 10_000, total: 400_000 };
 
 /**
  * Remembers the ids of request tokens for as long as these are valid, so that each works once. Two generations swapped by

@@ -18,6 +18,7 @@ export function stateOf(code: string): DeliveryState {
     case 'FL_HEALTH_PROGRESSING':
     case 'FL_APPLY_TERMINATING':
     case 'FL_APPLY_UNAVAILABLE':
+    case 'FL_APPLY_CONTENT':
       return 'progressing';
     default:
   }
